@@ -1,0 +1,17 @@
+# Builds and runs the consumer project: -DWAY=find_package (after an install) or add_subdirectory.
+function(run)
+  execute_process(COMMAND ${ARGV} COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+
+set(root ${BINARY}/consumer/${WAY})
+file(REMOVE_RECURSE ${root})
+set(options -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_BUILD_TYPE=Release -DEigen3_DIR=${EIGEN})
+if(WAY STREQUAL "find_package")
+  run(${CMAKE_COMMAND} --install ${BINARY} --prefix ${root}/prefix)
+  list(APPEND options -DCMAKE_PREFIX_PATH=${root}/prefix)
+else()
+  list(APPEND options -DBALLAST_SOURCE=${SOURCE})
+endif()
+run(${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer -B ${root}/build ${options})
+run(${CMAKE_COMMAND} --build ${root}/build)
+run(${root}/build/consumer)
