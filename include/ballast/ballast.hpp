@@ -5,8 +5,17 @@
 
 #include <ballast/core/check.hpp>
 #include <ballast/core/parallel.hpp>
+#include <ballast/core/prefetch.hpp>
 #include <ballast/core/random.hpp>
 #include <ballast/core/types.hpp>
 #include <ballast/core/view.hpp>
 #include <ballast/data/class_distribution.hpp>
+#include <ballast/data/long_tail_profile.hpp>
+#include <ballast/data/samples_by_class.hpp>
+#include <ballast/sampling/alias_table.hpp>
+#include <ballast/sampling/class_sampler.hpp>
+#include <ballast/sampling/instance_permutation.hpp>
+#include <ballast/sampling/rank_positions.hpp>
+#include <ballast/sampling/sampler_support.hpp>
+#include <ballast/sampling/shuffled_cycle.hpp>
 #include <ballast/version.hpp>

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include <Eigen/Core>
+
+#include <ballast/core/check.hpp>
+#include <ballast/core/prefetch.hpp>
+#include <ballast/core/random.hpp>
+#include <ballast/core/types.hpp>
+
+namespace ballast {
+
+/// Draws an index with probability proportional to its weight in O(1), from one 64-bit random number (alias
+/// method: Walker 1977; construction of Vose 1991, here in integers).
+///
+/// The weights are rounded once, to integers m_j that sum to L S, where L is the number of weights and S the
+/// power of two with 2^62 < L S <= 2^63; all that follows is exact. So each probability is w_j / sum_i w_i to
+/// within a few roundings in double and 2^-62; an index of weight 0 is never drawn, and a weight below 2^-63
+/// of the sum may round to 0.
+///
+/// An entry packs threshold and alias into 64 bits, divided where L asks for it, so that no number of weights
+/// is too large: 8 L bytes, O(L) to build. Only operations that IEEE 754 fixes to the bit are used: the table
+/// is the same on every platform. Immutable, shareable by threads.
+///
+///     const AliasTable table(Eigen::Vector3d(1, 0, 2));
+///     const RandomStream stream(seed);
+///     for (std::uint64_t i = 0; i < 100; ++i) use(table(stream.bits(i)));   // 0 or 2
+class AliasTable {
+ public:
+  /// @param weights  finite, >= 0, at least one > 0; any floating or integral vector
+  /// @throws std::invalid_argument naming the first weight that is not
+  template <typename Derived>
+  explicit AliasTable(const Eigen::DenseBase<Derived>& weights) {
+    static_assert(Derived::IsVectorAtCompileTime, "ballast: weights are a vector, one per class");
+    Eigen::VectorXd values(weights.size());
+    for (Index j = 0; j < weights.size(); ++j) values[j] = static_cast<double>(weights.derived().coeff(j));
+    build(values);
+  }
+
+  /// Number of weights.
+  [[nodiscard]] Index size() const noexcept { return static_cast<Index>(entries_.size()); }
+
+  /// The index that 64 uniform bits fall on.
+  [[nodiscard]] Index operator()(std::uint64_t bits) const noexcept {
+    const auto [slot, fraction] = detail::multiply_wide(bits, entries_.size());
+    return resolve(slot, fraction);
+  }
+
+  /// indices[i] = (*this)(stream.bits(position + i)) for i < count; prefetches, so that tables beyond the
+  /// caches cost little more than small ones.
+  void draw(const RandomStream& stream, std::uint64_t position, Index count, Index* indices) const noexcept {
+    constexpr Index block = 64;
+    std::array<std::uint64_t, block> slots, fractions;
+    for (Index done = 0; done < count; done += block) {
+      const Index size = count - done < block ? count - done : block;
+      for (Index i = 0; i < size; ++i) {
+        const std::uint64_t bits = stream.bits(position + static_cast<std::uint64_t>(done + i));
+        const auto [slot, fraction] = detail::multiply_wide(bits, entries_.size());
+        detail::prefetch(entries_.data() + slot);
+        slots[static_cast<std::size_t>(i)] = slot;
+        fractions[static_cast<std::size_t>(i)] = fraction;
+      }
+      for (Index i = 0; i < size; ++i) {
+        indices[done + i] =
+            resolve(slots[static_cast<std::size_t>(i)], fractions[static_cast<std::size_t>(i)]);
+      }
+    }
+  }
+
+ private:
+  /// The index itself for a fraction below the slot's threshold, else its alias.
+  [[nodiscard]] Index resolve(std::uint64_t slot, std::uint64_t fraction) const noexcept {
+    const std::uint64_t entry = entries_[slot];
+    const std::uint64_t alias = entry & alias_mask_;
+    return static_cast<Index>(fraction < entry - alias ? slot : alias);
+  }
+
+  void build(const Eigen::VectorXd& weights) {
+    require_weights(weights);
+    const std::size_t size = static_cast<std::size_t>(weights.size());
+    int alias_bits = 0;
+    while (alias_bits < 63 && std::uint64_t(1) << alias_bits < size) ++alias_bits;
+    alias_mask_ = (std::uint64_t(1) << alias_bits) - 1;
+    const std::uint64_t capacity = std::uint64_t(1) << (63 - alias_bits);  // S
+    std::vector<std::uint64_t> shares = integer_shares(weights, size * capacity);
+
+    // Slots with less than S wait at the front of `waiting`, the others at its back. A slot short of S is
+    // topped up by one that has more, its alias; since the sum is exact, no slot remains short.
+    entries_.resize(size);
+    std::vector<std::size_t> waiting(size);
+    std::size_t short_end = 0, full_begin = size;
+    for (std::size_t j = 0; j < size; ++j) {
+      entries_[j] = j;  // threshold 0, alias itself
+      waiting[shares[j] < capacity ? short_end++ : --full_begin] = j;
+    }
+    while (short_end > 0) {
+      const std::size_t slot = waiting[--short_end];
+      const std::size_t alias = waiting[full_begin];
+      entries_[slot] = shares[slot] << (alias_bits + 1) | alias;
+      shares[alias] -= capacity - shares[slot];
+      if (shares[alias] < capacity) {
+        ++full_begin;
+        waiting[short_end++] = alias;
+      }
+    }
+  }
+
+  static void require_weights(const Eigen::VectorXd& weights) {
+    detail::require(weights.size() > 0, "AliasTable", "weights is empty, expected at least one");
+    for (Index j = 0; j < weights.size(); ++j) {
+      detail::require(std::isfinite(weights[j]) && weights[j] >= 0, "AliasTable", "weights[", j, "] is ",
+                      weights[j], ", expected a finite number >= 0");
+    }
+    detail::require(weights.maxCoeff() > 0, "AliasTable", "weights are all 0, expected at least one > 0");
+  }
+
+  /// total * w_j / sum_i w_i in integers that sum to `total`, 0 only where w_j is 0 or rounds to it.
+  static std::vector<std::uint64_t> integer_shares(const Eigen::VectorXd& weights, std::uint64_t total) {
+    const double largest = weights.maxCoeff();  // relative to it the sum cannot overflow
+    double sum = 0, lost = 0;                   // compensated (Kahan)
+    for (const double weight : weights) {
+      const double term = weight / largest - lost;
+      const double next = sum + term;
+      lost = (next - sum) - term;
+      sum = next;
+    }
+    const double scale = static_cast<double>(total) / sum;
+    std::vector<std::uint64_t> shares(static_cast<std::size_t>(weights.size()));
+    std::uint64_t missing = total;  // modulo 2^64
+    for (std::size_t j = 0; j < shares.size(); ++j) {
+      shares[j] = static_cast<std::uint64_t>(std::round(weights[static_cast<Index>(j)] / largest * scale));
+      missing -= shares[j];
+    }
+    const bool too_many = missing >> 63 != 0;
+    const std::uint64_t step = too_many ? ~std::uint64_t(0) : 1;
+    for (std::size_t j = 0; missing != 0; j = j + 1 < shares.size() ? j + 1 : 0) {
+      if (shares[j] > 1) {
+        shares[j] += step;
+        missing -= step;
+      }
+    }
+    return shares;
+  }
+
+  std::vector<std::uint64_t> entries_;
+  std::uint64_t alias_mask_ = 0;
+};
+
+}  // namespace ballast
