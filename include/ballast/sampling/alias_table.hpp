@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include <Eigen/Core>
 
 #include <ballast/core/check.hpp>
-#include <ballast/core/prefetch.hpp>
 #include <ballast/core/random.hpp>
 #include <ballast/core/types.hpp>
 
@@ -46,39 +47,38 @@ class AliasTable {
   [[nodiscard]] Index size() const noexcept { return static_cast<Index>(entries_.size()); }
 
   /// The index that 64 uniform bits fall on.
-  [[nodiscard]] Index operator()(std::uint64_t bits) const noexcept {
-    const auto [slot, fraction] = detail::multiply_wide(bits, entries_.size());
-    return resolve(slot, fraction);
-  }
+  [[nodiscard]] Index operator()(std::uint64_t bits) const noexcept { return lookup()(bits); }
 
-  /// indices[i] = (*this)(stream.bits(position + i)) for i < count; prefetches, so that tables beyond the
-  /// caches cost little more than small ones.
-  void draw(const RandomStream& stream, std::uint64_t position, Index count, Index* indices) const noexcept {
-    constexpr Index block = 64;
-    std::array<std::uint64_t, block> slots, fractions;
-    for (Index done = 0; done < count; done += block) {
-      const Index size = count - done < block ? count - done : block;
-      for (Index i = 0; i < size; ++i) {
-        const std::uint64_t bits = stream.bits(position + static_cast<std::uint64_t>(done + i));
-        const auto [slot, fraction] = detail::multiply_wide(bits, entries_.size());
-        detail::prefetch(entries_.data() + slot);
-        slots[static_cast<std::size_t>(i)] = slot;
-        fractions[static_cast<std::size_t>(i)] = fraction;
-      }
-      for (Index i = 0; i < size; ++i) {
-        indices[done + i] =
-            resolve(slots[static_cast<std::size_t>(i)], fractions[static_cast<std::size_t>(i)]);
-      }
+  /// indices[i] = (*this)(stream.bits(position + i)) for i < count. Generates a block of random numbers, then
+  /// looks them up: look-ups that do not wait for the generator overlap, also beyond the caches.
+  void draw(const RandomStream& stream, std::uint64_t position, std::size_t count,
+            Index* indices) const noexcept {
+    const Lookup lookup = this->lookup();
+    std::array<std::uint64_t, 64> bits;
+    for (std::size_t done = 0; done < count; done += bits.size()) {
+      const std::size_t size = std::min(bits.size(), count - done);
+      stream.fill(position + done, size, bits.data());
+      for (std::size_t i = 0; i < size; ++i) indices[done + i] = lookup(bits[i]);
     }
   }
 
  private:
-  /// The index itself for a fraction below the slot's threshold, else its alias.
-  [[nodiscard]] Index resolve(std::uint64_t slot, std::uint64_t fraction) const noexcept {
-    const std::uint64_t entry = entries_[slot];
-    const std::uint64_t alias = entry & alias_mask_;
-    return static_cast<Index>(fraction < entry - alias ? slot : alias);
-  }
+  /// The table in registers: a loop that writes indices need not read the members again.
+  struct Lookup {
+    const std::uint64_t* entries;
+    std::uint64_t size;
+    std::uint64_t alias_mask;
+
+    /// The slot itself for a fraction below its threshold, else its alias.
+    [[nodiscard]] Index operator()(std::uint64_t bits) const noexcept {
+      const auto [slot, fraction] = detail::multiply_wide(bits, size);
+      const std::uint64_t alias = entries[slot] & alias_mask;
+      const std::uint64_t threshold = entries[slot] - alias;
+      return static_cast<Index>(fraction < threshold ? slot : alias);
+    }
+  };
+
+  [[nodiscard]] Lookup lookup() const noexcept { return {entries_.data(), entries_.size(), alias_mask_}; }
 
   void build(const Eigen::VectorXd& weights) {
     require_weights(weights);

@@ -22,7 +22,7 @@ namespace ballast {
 
 namespace detail {
 
-inline constexpr Index draw_block = 64;
+inline constexpr std::size_t draw_block = 64;
 
 /// x^exponent for x in [0, 1] and exponent >= 0, by multiplications and square roots, which IEEE 754 fixes to
 /// the bit; std::pow differs between C libraries, and the draws with it. A few dozen ulp, times the exponent
@@ -83,18 +83,21 @@ class ClassSampler {
   template <typename Batch>
   void draw(Index epoch, Index position, Batch&& batch) const {
     require_draw("draw", "batch", epoch, position, batch, samples_.bound());
-    const RandomStream instances = epoch_stream(seed(), epoch, detail::instance_substream);
+    const RandomStream instances = epoch_stream(seed_, epoch, instance_substream);
     const Index* const begin = samples_.begin().data();
     const Index* const order = samples_.order().data();
-    each_block(epoch, position, batch.size(), [&](Index done, Index size, Index* classes) {
-      for (Index i = 0; i < size; ++i) {
-        const Index first = begin[classes[i]];
-        const auto count = static_cast<std::uint64_t>(begin[classes[i] + 1] - first);
-        const auto at = static_cast<std::uint64_t>(position + done + i);
-        classes[i] = first + static_cast<Index>(instances.below(at, count));
-        prefetch(order + classes[i]);
+    std::array<std::uint64_t, draw_block> bits;
+    each_block(epoch, position, batch.size(), [&](Index done, std::size_t size, Index* places) {
+      instances.fill(static_cast<std::uint64_t>(position + done), size, bits.data());
+      for (std::size_t i = 0; i < size; ++i) {
+        const Index first = begin[places[i]];
+        const Index count = begin[places[i] + 1] - first;
+        places[i] =
+            first + static_cast<Index>(multiply_wide(bits[i], static_cast<std::uint64_t>(count)).first);
+        prefetch(order + places[i]);
       }
-      for (Index i = 0; i < size; ++i) store_index(batch, done + i, order[classes[i]]);
+      for (std::size_t i = 0; i < size; ++i)
+        store_index(batch, done + static_cast<Index>(i), order[places[i]]);
     });
   }
 
@@ -102,8 +105,8 @@ class ClassSampler {
   template <typename Classes>
   void draw_classes(Index epoch, Index position, Classes&& classes) const {
     require_draw("draw_classes", "classes", epoch, position, classes, samples_.classes());
-    each_block(epoch, position, classes.size(), [&](Index done, Index size, const Index* block) {
-      for (Index i = 0; i < size; ++i) store_index(classes, done + i, block[i]);
+    each_block(epoch, position, classes.size(), [&](Index done, std::size_t size, const Index* block) {
+      for (std::size_t i = 0; i < size; ++i) store_index(classes, done + static_cast<Index>(i), block[i]);
     });
   }
 
@@ -122,12 +125,13 @@ class ClassSampler {
     require(position >= 0, function, "position is ", position, ", expected >= 0");
   }
 
+  /// body(done, size, classes) for blocks of the `draws` classes from `position` on.
   template <typename Body>
   void each_block(Index epoch, Index position, Index draws, const Body& body) const {
     const auto source = static_cast<const Sampler&>(*this).class_source(epoch);
     std::array<Index, draw_block> classes;
-    for (Index done = 0; done < draws; done += draw_block) {
-      const Index size = std::min(draw_block, draws - done);
+    for (Index done = 0; done < draws; done += Index(draw_block)) {
+      const std::size_t size = std::min(draw_block, static_cast<std::size_t>(draws - done));
       source(static_cast<std::uint64_t>(position + done), size, classes.data());
       body(done, size, classes.data());
     }
@@ -180,7 +184,7 @@ class ClassProbabilitySampler : public detail::ClassSampler<ClassProbabilitySamp
 
   [[nodiscard]] auto class_source(Index epoch) const {
     return [this, random = detail::epoch_stream(seed(), epoch, detail::class_substream)](
-               std::uint64_t position, Index count, Index* classes) {
+               std::uint64_t position, std::size_t count, Index* classes) {
       table_.draw(random, position, count, classes);
     };
   }
@@ -258,10 +262,12 @@ class ProgressiveSampler : public detail::ClassSampler<ProgressiveSampler> {
     return [this, share = balanced_share(epoch),
             random = detail::epoch_stream(seed(), epoch, detail::class_substream),
             coin = detail::epoch_stream(seed(), epoch, detail::mixture_substream)](
-               std::uint64_t position, Index count, Index* classes) {
-      for (Index i = 0; i < count; ++i, ++position) {
-        const bool balanced = coin.uniform(position) < share;
-        classes[i] = tables_[balanced ? 1 : 0](random.bits(position));
+               std::uint64_t position, std::size_t count, Index* classes) {
+      std::array<std::uint64_t, detail::draw_block> bits, coins;
+      random.fill(position, count, bits.data());
+      coin.fill(position, count, coins.data());
+      for (std::size_t i = 0; i < count; ++i) {
+        classes[i] = tables_[RandomStream::to_uniform(coins[i]) < share ? 1 : 0](bits[i]);
       }
     };
   }
