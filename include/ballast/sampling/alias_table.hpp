@@ -21,8 +21,8 @@ namespace ballast {
 ///
 /// The weights are rounded once, to integers m_j that sum to L S, where L is the number of weights and S the
 /// power of two with 2^62 < L S <= 2^63; all that follows is exact. So each probability is w_j / sum_i w_i to
-/// within a few roundings in double and 2^-62; an index of weight 0 is never drawn, and a weight below 2^-63
-/// of the sum may round to 0.
+/// within a few roundings in double and 2^-62, the largest to within what is left over (2^-50 + L 2^-64). An
+/// index of weight 0 is never drawn; a weight below 2^-63 of the sum may round to 0.
 ///
 /// An entry packs threshold and alias into 64 bits, divided where L asks for it, so that no number of weights
 /// is too large: 8 L bytes, O(L) to build. Only operations that IEEE 754 fixes to the bit are used: the table
@@ -119,7 +119,7 @@ class AliasTable {
     detail::require(weights.maxCoeff() > 0, "AliasTable", "weights are all 0, expected at least one > 0");
   }
 
-  /// total * w_j / sum_i w_i in integers that sum to `total`, 0 only where w_j is 0 or rounds to it.
+  /// total * w_j / sum_i w_i in integers that sum to `total`; the largest takes what rounding leaves.
   static std::vector<std::uint64_t> integer_shares(const Eigen::VectorXd& weights, std::uint64_t total) {
     const double largest = weights.maxCoeff();  // relative to it the sum cannot overflow
     double sum = 0, lost = 0;                   // compensated (Kahan)
@@ -131,19 +131,12 @@ class AliasTable {
     }
     const double scale = static_cast<double>(total) / sum;
     std::vector<std::uint64_t> shares(static_cast<std::size_t>(weights.size()));
-    std::uint64_t missing = total;  // modulo 2^64
+    std::uint64_t missing = total;  // modulo 2^64: may be negative
     for (std::size_t j = 0; j < shares.size(); ++j) {
       shares[j] = static_cast<std::uint64_t>(std::round(weights[static_cast<Index>(j)] / largest * scale));
       missing -= shares[j];
     }
-    const bool too_many = missing >> 63 != 0;
-    const std::uint64_t step = too_many ? ~std::uint64_t(0) : 1;
-    for (std::size_t j = 0; missing != 0; j = j + 1 < shares.size() ? j + 1 : 0) {
-      if (shares[j] > 1) {
-        shares[j] += step;
-        missing -= step;
-      }
-    }
+    *std::max_element(shares.begin(), shares.end()) += missing;
     return shares;
   }
 

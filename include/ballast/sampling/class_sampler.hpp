@@ -37,7 +37,7 @@ inline double portable_power(double x, double exponent) {
     power *= power;
   }
   double root = x;
-  for (double fraction = exponent - std::floor(exponent); fraction > 0 && root < 1;) {
+  for (double fraction = exponent - std::floor(exponent); fraction > 0;) {
     root = std::sqrt(root);
     fraction *= 2;
     if (fraction >= 1) {
@@ -161,8 +161,9 @@ class ClassProbabilitySampler : public detail::ClassSampler<ClassProbabilitySamp
   ClassProbabilitySampler(SamplesByClass samples, const Eigen::DenseBase<Derived>& weights,
                           std::uint64_t seed = 0)
       : ClassSampler(std::move(samples), seed), table_(checked(this->samples(), weights)) {
-    const Eigen::VectorXd values = weights.derived().template cast<double>() / weights.maxCoeff();
-    probabilities_ = values / values.sum();
+    probabilities_ = weights.derived().template cast<double>();
+    probabilities_ /= probabilities_.maxCoeff();  // the sum might overflow
+    probabilities_ /= probabilities_.sum();
   }
 
   /// p_j, one per class, summing to 1.
@@ -214,7 +215,7 @@ class PowerLawSampler : public ClassProbabilitySampler {
   };
 
   /// Class-balanced, seed 0.
-  explicit PowerLawSampler(SamplesByClass samples) : PowerLawSampler(std::move(samples), Options{}) {}
+  explicit PowerLawSampler(const SamplesByClass& samples) : PowerLawSampler(samples, Options{}) {}
 
   /// @param samples  the data set, or a part of it, with at least one sample; plain labels convert
   PowerLawSampler(const SamplesByClass& samples, const Options& options)
