@@ -229,6 +229,9 @@ TEST_CASE("class_sampler: a draw depends on seed, epoch and position alone", "[s
       }
     }
     CHECK(draws_of(sampler, 2, 0, 0).size() == 0);
+    IndexVector order(1000);
+    sampler.plan(2, order);
+    CHECK(order == whole);
     // Positions beyond 32 bits are positions like others.
     const Index far = Index(1) << 40;
     CHECK(draws_of(sampler, 2, far, 100).tail(50) == draws_of(sampler, 2, far + 50, 50));
@@ -362,7 +365,9 @@ TEST_CASE("class_sampler: rejects what cannot be drawn, and draws nothing", "[sa
   CHECK(rejects([&] { PowerLawSampler{none}; }, {"PowerLawSampler: samples is empty"}));
   CHECK(rejects([&] { ProgressiveSampler(none, 2); }, {"ProgressiveSampler: samples is empty"}));
   CHECK(rejects([&] { ProgressiveSampler(samples, 0); }, {"epochs is 0"}));
-  CHECK(rejects([] { PowerLawSampler(Eigen::Vector2i(0, -1)); }, {"labels[1] is -1"}));
+  Eigen::VectorXi labels = long_tailed_labels();
+  labels[5] = -1;
+  CHECK(rejects([&] { PowerLawSampler{labels}; }, {"labels[5] is -1"}));
 
   Eigen::VectorXd weights = Eigen::VectorXd::Ones(7);
   CHECK(rejects([&] { ClassProbabilitySampler(samples, weights); },

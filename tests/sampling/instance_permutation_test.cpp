@@ -76,11 +76,11 @@ TEST_CASE("instance_permutation: pinned for every compiler, anew for each epoch 
 
 TEST_CASE("instance_permutation: of a part of a data set", "[sampling]") {
   const Eigen::Vector4i subset(30, 4, 100, 7);
-  const InstancePermutation permutation(subset, 1);
+  const InstancePermutation permutation = InstancePermutation::of_subset(subset, 1);
   CHECK(permutation.size() == 4);
   const IndexVector places = plan_of(InstancePermutation(4, 1), 6), samples = plan_of(permutation, 6);
   for (Index i = 0; i < 4; ++i) CHECK(samples[i] == subset[places[i]]);
-  CHECK(plan_of(InstancePermutation(Eigen::VectorXi(0)), 0).size() == 0);
+  CHECK(plan_of(InstancePermutation::of_subset(Eigen::VectorXi(0)), 0).size() == 0);
 }
 
 TEMPLATE_TEST_CASE("instance_permutation: writes to any integral vector", "[sampling]", std::uint8_t, int,
@@ -94,7 +94,7 @@ TEMPLATE_TEST_CASE("instance_permutation: writes to any integral vector", "[samp
 
 TEST_CASE("instance_permutation: rejects, and writes nothing", "[sampling][errors]") {
   CHECK(rejects([] { InstancePermutation(-1); }, {"InstancePermutation: samples is -1"}));
-  CHECK(rejects([] { InstancePermutation(Eigen::Vector2i(1, -4)); }, {"subset[1] is -4"}));
+  CHECK(rejects([] { return InstancePermutation::of_subset(Eigen::Vector2i(1, -4)); }, {"subset[1] is -4"}));
   const InstancePermutation permutation(200);
   IndexVector order = IndexVector::Constant(200, -7);
   CHECK(rejects([&] { permutation.plan(-1, order); }, {"plan: epoch is -1"}));

@@ -101,6 +101,13 @@ class ClassSampler {
     });
   }
 
+  /// The draws of a whole epoch, draw(epoch, 0, order): under the name that the samplers have whose epoch is
+  /// planned as a whole (InstancePermutation, ShuffledCycle), so that a trainer takes any of them.
+  template <typename Order>
+  void plan(Index epoch, Order&& order) const {
+    draw(epoch, 0, order);
+  }
+
   /// classes[i] = the class of draw `position` + i: what draw() goes by, without the samples.
   template <typename Classes>
   void draw_classes(Index epoch, Index position, Classes&& classes) const {

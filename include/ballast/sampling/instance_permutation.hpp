@@ -42,15 +42,20 @@ class InstancePermutation {
   /// Of a part of a data set, e.g. of the train part of a split.
   /// @param subset  positions in the data set, any integral vector, each >= 0
   template <typename Derived>
-  explicit InstancePermutation(const Eigen::DenseBase<Derived>& subset, std::uint64_t seed = 0)
-      : size_(subset.size()), bound_(0), seed_(seed), subset_(subset.size()) {
+  [[nodiscard]] static InstancePermutation of_subset(const Eigen::DenseBase<Derived>& subset,
+                                                     std::uint64_t seed = 0) {
     detail::assert_label_type<Derived>();
-    for (Index i = 0; i < size_; ++i) {
-      subset_[i] = detail::label_index(subset.derived().coeff(i));
-      detail::require(subset_[i] >= 0, "InstancePermutation", "subset[", i, "] is ",
+    InstancePermutation result(subset.size(), seed);
+    result.subset_.resize(subset.size());
+    result.bound_ = 0;
+    for (Index i = 0; i < subset.size(); ++i) {
+      const Index sample = detail::label_index(subset.derived().coeff(i));
+      detail::require(sample >= 0, "InstancePermutation::of_subset", "subset[", i, "] is ",
                       subset.derived().coeff(i), ", expected >= 0");
-      bound_ = std::max(bound_, subset_[i] + 1);
+      result.subset_[i] = sample;
+      result.bound_ = std::max(result.bound_, sample + 1);
     }
+    return result;
   }
 
   /// Samples per epoch.
