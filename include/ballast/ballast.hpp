@@ -9,4 +9,6 @@
 #include <ballast/core/types.hpp>
 #include <ballast/core/view.hpp>
 #include <ballast/data/class_distribution.hpp>
+#include <ballast/metrics/classification.hpp>
+#include <ballast/metrics/shots.hpp>
 #include <ballast/version.hpp>
