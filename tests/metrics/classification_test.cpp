@@ -99,6 +99,9 @@ TEST_CASE("classification: weighted error is the plain error and the balanced er
                  confusion.balanced_error()) <= 4 * epsilon);
   CHECK(std::abs(confusion.weighted_error(Eigen::Vector3f(0.5f, 0.25f, 0.25f)) -
                  (0.5 * 0.9 + 0.25 * 0.5 + 0.25 / 3.0)) <= 4 * epsilon);
+  MatrixX<Count> wrong(2, 2);
+  wrong << 0, 3, 4, 0;
+  CHECK(confusion_of(wrong).weighted_error(Eigen::Vector2d(0.5, 0.500004)) == 1.0);  // never above 1
 }
 
 TEST_CASE("classification: a class without samples is refused, or skipped when asked", "[metrics][errors]") {
