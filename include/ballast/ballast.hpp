@@ -6,9 +6,11 @@
 #include <ballast/core/check.hpp>
 #include <ballast/core/parallel.hpp>
 #include <ballast/core/random.hpp>
+#include <ballast/core/rows.hpp>
 #include <ballast/core/types.hpp>
 #include <ballast/core/view.hpp>
 #include <ballast/data/class_distribution.hpp>
+#include <ballast/metrics/calibration.hpp>
 #include <ballast/metrics/classification.hpp>
 #include <ballast/metrics/shots.hpp>
 #include <ballast/version.hpp>
