@@ -3,7 +3,9 @@
 
 /// Everything but interop/, which is included by who has the library it talks to.
 
+#include <ballast/adjustment/calibration.hpp>
 #include <ballast/core/check.hpp>
+#include <ballast/core/newton.hpp>
 #include <ballast/core/parallel.hpp>
 #include <ballast/core/random.hpp>
 #include <ballast/core/rows.hpp>
