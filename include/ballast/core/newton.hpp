@@ -23,7 +23,9 @@ struct NewtonResult {
 template <typename Objective>
 Eigen::VectorXd newton_direction(const Objective& objective, const Eigen::VectorXd& gradient,
                                  const Eigen::VectorXd& diagonal, double forcing) {
-  const double floor = std::max(diagonal.maxCoeff() * 1e-12, std::numeric_limits<double>::min());
+  // Where the function is straight the second term bounds the step, which backtracking then shortens.
+  const double floor =
+      std::max({diagonal.maxCoeff() * 1e-12, gradient.norm() * 1e-6, std::numeric_limits<double>::min()});
   const Eigen::VectorXd inverse = diagonal.cwiseMax(floor).cwiseInverse();
   Eigen::VectorXd step = Eigen::VectorXd::Zero(gradient.size());
   Eigen::VectorXd residual = -gradient;
