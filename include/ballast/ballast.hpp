@@ -5,6 +5,7 @@
 
 #include <ballast/adjustment/calibration.hpp>
 #include <ballast/adjustment/prior_shift.hpp>
+#include <ballast/adjustment/selection.hpp>
 #include <ballast/core/check.hpp>
 #include <ballast/core/newton.hpp>
 #include <ballast/core/parallel.hpp>

@@ -22,5 +22,10 @@ TEMPLATE_TEST_CASE("rows: every row once, in order, whatever the scalar, order a
                                     CHECK(came == block.row(row).template cast<double>());
                                   });
     CHECK(expected == 131);
+    ballast::detail::for_each_row<float>(ballast::detail::view<typename TestType::Scalar>(block),
+                                         [&](Index row, const float* values) {
+                                           const Eigen::Map<const Eigen::RowVectorXf> came(values, cols);
+                                           CHECK(came == block.row(row).template cast<float>());
+                                         });
   }
 }
