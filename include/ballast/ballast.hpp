@@ -3,10 +3,15 @@
 
 /// Everything but interop/, which is included by who has the library it talks to.
 
+#include <ballast/adjustment/calibration.hpp>
+#include <ballast/adjustment/prior_shift.hpp>
+#include <ballast/adjustment/selection.hpp>
 #include <ballast/core/check.hpp>
+#include <ballast/core/newton.hpp>
 #include <ballast/core/parallel.hpp>
 #include <ballast/core/prefetch.hpp>
 #include <ballast/core/random.hpp>
+#include <ballast/core/rows.hpp>
 #include <ballast/core/types.hpp>
 #include <ballast/core/view.hpp>
 #include <ballast/data/class_distribution.hpp>
@@ -18,4 +23,7 @@
 #include <ballast/sampling/rank_positions.hpp>
 #include <ballast/sampling/sampler_support.hpp>
 #include <ballast/sampling/shuffled_cycle.hpp>
+#include <ballast/metrics/calibration.hpp>
+#include <ballast/metrics/classification.hpp>
+#include <ballast/metrics/shots.hpp>
 #include <ballast/version.hpp>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -75,6 +76,43 @@ inline void require_all_finite(const char* function, const char* argument,
     require(std::isfinite(vector.derived().coeff(i)), function, argument, "[", i, "] is ",
             vector.derived().coeff(i), ", expected a finite number");
   }
+}
+
+/// A class prior: one finite probability >= 0 per class, which sum to 1. The slack of 1e-5 lets a prior that
+/// was computed in float pass.
+template <typename Derived>
+inline void require_prior(const char* function, const char* argument, const Eigen::DenseBase<Derived>& prior,
+                          Index classes) {
+  static_assert(Derived::IsVectorAtCompileTime, "ballast: a prior is a vector, one probability per class");
+  require_size(function, argument, prior.size(), classes, "one per class");
+  double sum = 0.0;
+  for (Index j = 0; j < classes; ++j) {
+    const double value = static_cast<double>(prior.derived().coeff(j));
+    require(value >= 0.0 && value <= 1.0 + 1e-5, function, argument, "[", j, "] is ", value,
+            ", expected a probability in [0, 1]");
+    sum += value;
+  }
+  require(std::abs(sum - 1.0) <= 1e-5, function, argument, " sums to ", sum, ", expected 1");
+}
+
+/// No NaN among the values of any sample; names the first row that holds one.
+template <typename Derived>
+inline void require_no_nan(const char* function, const char* argument,
+                           const Eigen::DenseBase<Derived>& samples) {
+  const Derived& m = samples.derived();
+  Index first = m.rows();
+  for (Index outer = 0; outer < m.outerSize(); ++outer) {
+    int nan = 0;
+    for (Index inner = 0; inner < m.innerSize(); ++inner) {
+      const auto value = m.coeffByOuterInner(outer, inner);
+      nan |= value != value ? 1 : 0;
+    }
+    for (Index inner = 0; nan != 0 && inner < m.innerSize(); ++inner) {
+      if (std::isnan(m.coeffByOuterInner(outer, inner)))
+        first = std::min(first, Derived::IsRowMajor ? outer : inner);
+    }
+  }
+  require(first == m.rows(), function, argument, " row ", first, " holds a NaN, expected none");
 }
 
 /// Labels are a vector of some integral type.
