@@ -32,6 +32,10 @@ namespace detail {
 template <typename Label>
 using LabelReal = std::conditional_t<std::is_same_v<Label, float>, float, double>;
 
+/// Labels in flight: what is looked up at a time, on the stack. A constant, and short blocks padded, so that
+/// every loop over a block has a length that the compiler knows.
+inline constexpr Index label_block = 64;
+
 /// The edges of one axis, rounded to the precision of the labels, and the fastest lookup that is exact there.
 /// The bin of y is the number of inner edges <= y; below the first or above the last edge that clamps.
 template <typename Scalar>
@@ -42,44 +46,55 @@ class EdgeTable {
         high_(static_cast<Scalar>(edges[edges.size() - 1])),
         inner_(edges.segment(1, edges.size() - 2).cast<Scalar>()) {
     const double width = (edges[edges.size() - 1] - edges[0]) / static_cast<double>(edges.size() - 1);
-    start_ = static_cast<Scalar>(edges[0] + width / 2);
     scale_ = static_cast<Scalar>(1 / width);
-    regular_ = guess_is_close();
+    if (!std::isfinite(scale_) || inner_.size() >= Index(1) << (std::numeric_limits<Scalar>::digits - 2))
+      return;
+    start_ = low_;
+    if (guess_is_within(0)) {
+      lookup_ = Lookup::guess;
+      return;
+    }
+    start_ = static_cast<Scalar>(edges[0] + width / 2);  // guesses low: the bin or the one below
+    if (guess_is_within(1)) lookup_ = Lookup::guess_and_compare;
   }
 
   [[nodiscard]] bool outside(Scalar label) const { return !(label >= low_ && label < high_); }
 
-  void find(const Scalar* labels, Index count, std::int32_t* bins) const {
-    if (regular_) {
-      for (Index i = 0; i < count; ++i) {
-        const std::int32_t guess = guess_of(labels[i]);
-        bins[i] = guess + static_cast<std::int32_t>(labels[i] >= inner_.data()[guess]);
-      }
-    } else {
-      for (Index i = 0; i < count; ++i) bins[i] = search(labels[i]);
+  /// Bins of `label_block` labels, none of them NaN.
+  void find(const Scalar* labels, std::int32_t* bins) const {
+    if (lookup_ == Lookup::search) {
+      for (Index i = 0; i < label_block; ++i) bins[i] = search(labels[i]);
+      return;
+    }
+    const Scalar top = static_cast<Scalar>(inner_.size() - (lookup_ == Lookup::guess ? 0 : 1));
+    for (Index i = 0; i < label_block; ++i) bins[i] = guess_of(labels[i], top);
+    if (lookup_ == Lookup::guess) return;
+    const Scalar* const inner = inner_.data();
+    for (Index i = 0; i < label_block; ++i) {
+      bins[i] += static_cast<std::int32_t>(labels[i] >= inner[bins[i]]);
     }
   }
 
  private:
-  /// Of equal bins: the bin of y, or the one below. Subtract, then multiply: nothing a compiler may contract.
-  [[nodiscard]] std::int32_t guess_of(Scalar label) const {
-    const Scalar top = static_cast<Scalar>(inner_.size() - 1);
+  enum class Lookup { guess, guess_and_compare, search };
+
+  /// Of equal bins. Subtract, then multiply: nothing a compiler may contract, so the same in every loop.
+  [[nodiscard]] std::int32_t guess_of(Scalar label, Scalar top) const {
     Scalar position = (label - start_) * scale_;
     position = position > 0 ? position : Scalar(0);
     position = position < top ? position : top;
     return static_cast<std::int32_t>(position);
   }
 
-  /// guess_of does not decrease with the label, so that being right on both sides of every inner edge makes
-  /// it right everywhere. False for unequal bins, and for bins too narrow for the precision.
-  [[nodiscard]] bool guess_is_close() const {
-    if (inner_.size() == 0 || inner_.size() >= (Index(1) << (std::numeric_limits<Scalar>::digits - 2)) ||
-        !std::isfinite(scale_)) {
-      return false;
-    }
+  /// Whether the guess is everywhere the bin or at most `slack` below it. It never decreases with the label,
+  /// so it is enough to look on both sides of every inner edge. False for unequal bins, and for bins too
+  /// narrow for the precision.
+  [[nodiscard]] bool guess_is_within(std::int32_t slack) const {
+    if (inner_.size() < slack) return false;
+    const Scalar top = static_cast<Scalar>(inner_.size() - slack);
     for (Index k = 0; k < inner_.size(); ++k) {
       const Scalar below = std::nextafter(inner_[k], -std::numeric_limits<Scalar>::infinity());
-      if (guess_of(inner_[k]) < k || guess_of(below) > k) return false;
+      if (guess_of(inner_[k], top) < k + 1 - slack || guess_of(below, top) > k) return false;
     }
     return true;
   }
@@ -99,10 +114,10 @@ class EdgeTable {
 
   Scalar low_;
   Scalar high_;
-  Scalar start_;
-  Scalar scale_;
+  Scalar start_ = 0;
+  Scalar scale_ = 0;
   VectorX<Scalar> inner_;
-  bool regular_;
+  Lookup lookup_ = Lookup::search;
 };
 
 }  // namespace detail
@@ -113,7 +128,8 @@ class EdgeTable {
 ///
 /// A label is compared with the edges in its own precision (the edges rounded to float for float labels,
 /// integers taken as double), so that 0.3f and 0.3 both start bin 3 of tenths. Equal bins are found by one
-/// multiplication and one comparison, others by binary search; both are exact. NaN is always refused.
+/// multiplication, checked by a comparison where rounding asks for it, others by binary search; all exact.
+/// NaN is always refused.
 ///
 /// Immutable; concurrent use is safe. O(B) memory, no allocation in lookups.
 class LabelBins {
@@ -314,8 +330,7 @@ class LabelBins {
   };
 
   static constexpr Index most_bins = std::numeric_limits<std::int32_t>::max();
-  /// Labels in flight: what is looked up at a time, on the stack.
-  static constexpr Index block = 64;
+  static constexpr Index block = detail::label_block;
   /// Labels after which the 32-bit tables are emptied.
   static constexpr Index flush = Index(1) << 30;
 
@@ -352,50 +367,50 @@ class LabelBins {
     return labels.rows();
   }
 
-  /// Copies a stretch of one axis into a buffer, whatever the expression, stride or integer type.
+  /// Copies a stretch of one axis into a buffer of one block, whatever the expression, stride or integer
+  /// type; zeros in the place of NaN and after the end. False if there is a NaN.
   template <typename Labels, typename Real>
-  void load(const Labels& labels, Index first, Index count, Index axis, Real* buffer) const {
+  bool load(const Labels& labels, Index first, Index count, Index axis, Real* buffer) const {
     if (dimensions() == 1 && labels.rows() == 1) {
       for (Index i = 0; i < count; ++i) buffer[i] = static_cast<Real>(labels.coeff(0, first + i));
     } else {
       for (Index i = 0; i < count; ++i) buffer[i] = static_cast<Real>(labels.coeff(first + i, axis));
     }
+    std::fill(buffer + count, buffer + block, Real(0));
+    unsigned nan = 0;
+    for (Index i = 0; i < block; ++i) {
+      nan |= static_cast<unsigned>(buffer[i] != buffer[i]);
+      buffer[i] = buffer[i] == buffer[i] ? buffer[i] : Real(0);
+    }
+    return nan == 0;
   }
 
   /// Bins of a block of at most `block` labels; false if one is NaN or refused.
   template <typename Labels>
   bool find_block(const Labels& labels, Index first, Index count, std::int32_t* bins) const {
-    using Real = detail::LabelReal<typename Labels::Scalar>;
-    Real buffer[block];
-    std::int32_t along[block];
-    bool valid = true;
-    for (Index d = 0; d < dimensions(); ++d) {
-      const Axis& axis = axes_[static_cast<std::size_t>(d)];
-      const detail::EdgeTable<Real>& table = axis.template table<Real>();
-      std::int32_t* const target = d == 0 ? bins : along;
-      load(labels, first, count, d, buffer);
-      unsigned nan = 0;
-      for (Index i = 0; i < count; ++i) {
-        nan |= static_cast<unsigned>(buffer[i] != buffer[i]);
-        buffer[i] = buffer[i] == buffer[i] ? buffer[i] : Real(0);  // a NaN has no place in integers
-      }
-      valid = valid && nan == 0;
-      table.find(buffer, count, target);
-      if (axis.outside != Outside::clamp) {
-        for (Index i = 0; i < count; ++i) {
-          if (table.outside(buffer[i])) target[i] = -1;
-        }
-      }
-      if (axis.outside == Outside::refuse)
-        valid = valid && std::find(target, target + count, -1) == target + count;
-      if (d > 0) {
-        const std::int32_t stride = static_cast<std::int32_t>(axis.edges.size() - 1);
-        for (Index i = 0; i < count; ++i) {
-          bins[i] = bins[i] < 0 || along[i] < 0 ? -1 : bins[i] * stride + along[i];
-        }
+    bool valid = find_along(labels, first, count, 0, bins);
+    for (Index d = 1; d < dimensions(); ++d) {
+      std::int32_t along[block];
+      valid = find_along(labels, first, count, d, along) && valid;
+      const std::int32_t stride = static_cast<std::int32_t>(axis_bins(d));
+      for (Index i = 0; i < block; ++i) {
+        bins[i] = bins[i] < 0 || along[i] < 0 ? -1 : bins[i] * stride + along[i];
       }
     }
     return valid;
+  }
+
+  template <typename Labels>
+  bool find_along(const Labels& labels, Index first, Index count, Index d, std::int32_t* bins) const {
+    using Real = detail::LabelReal<typename Labels::Scalar>;
+    const Axis& axis = axes_[static_cast<std::size_t>(d)];
+    const detail::EdgeTable<Real>& table = axis.template table<Real>();
+    Real buffer[block];
+    const bool numbers = load(labels, first, count, d, buffer);
+    table.find(buffer, bins);
+    if (axis.outside == Outside::clamp) return numbers;
+    for (Index i = 0; i < block; ++i) bins[i] = table.outside(buffer[i]) ? -1 : bins[i];
+    return numbers && (axis.outside == Outside::drop || std::find(bins, bins + count, -1) == bins + count);
   }
 
   /// Counts labels [begin, end) into `counts` by way of the zeroed `tables`; false if one is NaN or refused.
@@ -403,6 +418,7 @@ class LabelBins {
   bool count_part(const Labels& labels, Index begin, Index end, std::uint32_t* tables,
                   Counts&& counts) const {
     const Index stride = bins_ + 1;
+    std::uint32_t* const first_table = tables + 1;  // slot -1 is for the dropped
     std::int32_t found[block];
     bool valid = true;
     for (Index start = begin; start < end; start += flush) {
@@ -412,12 +428,15 @@ class LabelBins {
         valid = find_block(labels, first, size, found) && valid;
         Index i = 0;
         for (; i + 4 <= size; i += 4) {
-          for (Index t = 0; t < 4; ++t) ++tables[t * stride + found[i + t] + 1];
+          ++first_table[found[i]];
+          ++first_table[found[i + 1] + stride];
+          ++first_table[found[i + 2] + 2 * stride];
+          ++first_table[found[i + 3] + 3 * stride];
         }
-        for (; i < size; ++i) ++tables[found[i] + 1];
+        for (; i < size; ++i) ++first_table[found[i]];
       }
       for (Index t = 0; t < 4; ++t) {
-        for (Index b = 0; b < bins_; ++b) counts[b] += static_cast<Count>(tables[t * stride + b + 1]);
+        for (Index b = 0; b < bins_; ++b) counts[b] += static_cast<Count>(first_table[t * stride + b]);
       }
       std::fill(tables, tables + 4 * stride, 0u);
     }
@@ -435,19 +454,21 @@ class LabelBins {
       const bool refuse = axis.outside == Outside::refuse;
       for (Index first = 0; first < samples; first += block) {
         const Index count = std::min(block, samples - first);
-        load(labels.derived(), first, count, d, buffer);
-        unsigned bad = 0;
-        for (Index i = 0; i < count; ++i) {
-          bad |= static_cast<unsigned>(buffer[i] != buffer[i]) |
-                 static_cast<unsigned>(refuse && table.outside(buffer[i]));
+        bool valid = load(labels.derived(), first, count, d, buffer);
+        for (Index i = 0; refuse && i < count; ++i) valid = valid && !table.outside(buffer[i]);
+        for (Index i = 0; !valid && i < count; ++i) {
+          require_label(function, axis, labels.derived(), first + i, d);
         }
-        for (Index i = 0; bad != 0 && i < count; ++i) require_label(function, axis, buffer[i], first + i, d);
       }
     }
   }
 
-  template <typename Real>
-  void require_label(const char* function, const Axis& axis, Real value, Index sample, Index d) const {
+  template <typename Labels>
+  void require_label(const char* function, const Axis& axis, const Labels& labels, Index sample,
+                     Index d) const {
+    using Real = detail::LabelReal<typename Labels::Scalar>;
+    const bool lying = dimensions() == 1 && labels.rows() == 1;
+    const Real value = static_cast<Real>(lying ? labels.coeff(0, sample) : labels.coeff(sample, d));
     const std::string comma = dimensions() == 1 ? "" : ", " + std::to_string(d);
     detail::require(value == value, function, "labels[", sample, comma, "] is nan, expected a number");
     detail::require(axis.outside != Outside::refuse || !axis.template table<Real>().outside(value), function,
