@@ -11,4 +11,5 @@
 #include <ballast/data/class_distribution.hpp>
 #include <ballast/data/label_bins.hpp>
 #include <ballast/smoothing/kernel.hpp>
+#include <ballast/smoothing/label_distribution.hpp>
 #include <ballast/version.hpp>

@@ -277,13 +277,27 @@ class LabelBins {
     detail::require_size("LabelBins::find", "bins", bins.size(), samples, "samples");
     detail::require(bins_ - 1 <= static_cast<Index>(std::numeric_limits<Bin>::max()) || sizeof(Bin) >= 8,
                     "LabelBins::find", "bins has a type too small for ", bins_, " bins");
-    require_valid("LabelBins::find", labels, samples);
-    std::int32_t found[block];
-    for (Index first = 0; first < samples; first += block) {
-      const Index count = std::min(block, samples - first);
-      find_block(labels.derived(), first, count, found);
-      for (Index i = 0; i < count; ++i) bins.coeffRef(first + i) = static_cast<Bin>(found[i]);
-    }
+    visit("LabelBins::find", labels, samples,
+          [&bins](Index sample, std::int32_t bin) { bins.coeffRef(sample) = static_cast<Bin>(bin); });
+  }
+
+  /// values_i = table[bin of label i], 0 where the label is dropped. O(N); no allocation; uses threads.
+  /// @param labels  as for `find`
+  /// @param table   one value per bin
+  /// @param values  out: a vector of the table's scalar, one per sample; not aliasing `labels`
+  /// @throws std::invalid_argument as `find`
+  template <typename Labels, typename Table, typename Values>
+  void gather(const Eigen::DenseBase<Labels>& labels, const Eigen::DenseBase<Table>& table,
+              Values&& values) const {
+    using Value = typename Table::Scalar;
+    static_assert(std::is_same_v<typename std::decay_t<Values>::Scalar, Value>,
+                  "ballast: values have the scalar type of the table");
+    const Index samples = samples_of("LabelBins::gather", labels);
+    detail::require_size("LabelBins::gather", "table", table.size(), bins_, "bins");
+    detail::require_size("LabelBins::gather", "values", values.size(), samples, "samples");
+    visit("LabelBins::gather", labels, samples, [&](Index sample, std::int32_t bin) {
+      values.coeffRef(sample) = bin < 0 ? Value(0) : table.derived().coeff(bin);
+    });
   }
 
   /// Samples per bin; dropped labels are not counted. O(N + B), one pass over the labels; uses threads. The
@@ -411,6 +425,22 @@ class LabelBins {
     if (axis.outside == Outside::clamp) return numbers;
     for (Index i = 0; i < block; ++i) bins[i] = table.outside(buffer[i]) ? -1 : bins[i];
     return numbers && (axis.outside == Outside::drop || std::find(bins, bins + count, -1) == bins + count);
+  }
+
+  /// Calls sink(sample, bin) for every sample, once all labels are known to be valid.
+  template <typename Labels, typename Sink>
+  void visit(const char* function, const Eigen::DenseBase<Labels>& labels, Index samples,
+             const Sink& sink) const {
+    require_valid(function, labels, samples);
+    const detail::Blocks parts(samples, 16, block << 10);
+    detail::parallel_for(parts.count(), samples, [&](Index part) {
+      std::int32_t found[block];
+      for (Index first = parts.begin(part); first < parts.end(part); first += block) {
+        const Index count = std::min(block, parts.end(part) - first);
+        find_block(labels.derived(), first, count, found);
+        for (Index i = 0; i < count; ++i) sink(first + i, found[i]);
+      }
+    });
   }
 
   /// Counts labels [begin, end) into `counts` by way of the zeroed `tables`; false if one is NaN or refused.

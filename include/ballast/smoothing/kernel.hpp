@@ -37,6 +37,9 @@ enum class KernelScale { sum, max };
 /// then the rule at the ends of the range. Immutable; concurrent use is safe.
 class SmoothingKernel {
  public:
+  /// No smoothing: K is the identity on any bins.
+  [[nodiscard]] static SmoothingKernel identity() { return triangular(1); }
+
   /// kappa(d) = exp(-d^2 / (2 sigma^2)) for |d| <= size / 2: the true, truncated gaussian.
   /// @param size   odd, >= 1
   /// @param sigma  in bins, > 0
@@ -59,16 +62,16 @@ class SmoothingKernel {
     require_window(function, size, sigma);
     detail::require(sigma < 1e6, function, "sigma is ", sigma, ", expected less than 1e6");
     const Index radius = static_cast<Index>(4.0 * sigma + 0.5);
-    Eigen::VectorXd filter(2 * radius + 1);
-    for (Index d = -radius; d <= radius; ++d) {
-      filter[d + radius] = gaussian_shape(static_cast<double>(d) / sigma);
-    }
-    filter /= filter.sum();
-    Eigen::VectorXd window = Eigen::VectorXd::Zero(size);
+    Eigen::VectorXd filter(radius + 1);
+    for (Index d = 0; d <= radius; ++d) filter[d] = gaussian_shape(static_cast<double>(d) / sigma);
+    filter /= 2 * filter.sum() - filter[0];
+    const auto impulse = [size](Index b) {
+      return folded(b, size, EdgeRule::reflect) == size / 2 ? 1.0 : 0.0;
+    };
+    Eigen::VectorXd window(size);
     for (Index b = 0; b < size; ++b) {
-      for (Index d = -radius; d <= radius; ++d) {
-        if (folded(b + d, size, EdgeRule::reflect) == size / 2) window[b] += filter[d + radius];
-      }
+      window[b] = impulse(b) * filter[0];
+      for (Index d = radius; d > 0; --d) window[b] += (impulse(b - d) + impulse(b + d)) * filter[d];
     }
     return SmoothingKernel(std::move(window), edges, scale);
   }
@@ -169,6 +172,17 @@ class SmoothingKernel {
   /// The window over bin numbers, scaled; empty for a kernel on distance.
   [[nodiscard]] const Eigen::VectorXd& window() const noexcept { return axes_.front().window; }
   [[nodiscard]] EdgeRule edges() const noexcept { return axes_.front().edges; }
+  /// True if the kernel is one on label distance.
+  [[nodiscard]] bool on_distance() const noexcept { return static_cast<bool>(axes_.front().density); }
+  /// How far a kernel on label distance reaches, in label units; 0 for a window.
+  [[nodiscard]] double reach() const noexcept { return axes_.front().reach; }
+  /// kappa(d) of a kernel on label distance, 0 beyond its reach.
+  /// @throws std::invalid_argument for a window, or if the caller's function is not finite and >= 0 at d
+  [[nodiscard]] double density(double distance) const {
+    detail::require(on_distance(), "SmoothingKernel::density",
+                    "the kernel is a window over bin numbers, expected one on label distance");
+    return density_of(axes_.front(), distance);
+  }
 
   /// K, B x B, for the given bins; row b holds the weights of the bins that enter bin b. The Kronecker
   /// product over the axes of a product. Allocates O(B * entries in a row).
@@ -262,14 +276,18 @@ class SmoothingKernel {
     if (axis.edges == EdgeRule::renormalize) row *= axis.window.sum() / row.sum();
   }
 
+  static double density_of(const Axis& axis, double d) {
+    if (d > axis.reach) return 0.0;
+    const double value = axis.density(d);
+    detail::require(std::isfinite(value) && value >= 0, "SmoothingKernel", "density(", d, ") is ", value,
+                    ", expected a finite number >= 0");
+    return value;
+  }
+
   static void add_distance_row(const Axis& axis, const Eigen::VectorXd& edges, const Eigen::VectorXd& centers,
                                const Eigen::VectorXd& widths, Index b, Eigen::VectorXd& row) {
     const auto kappa = [&axis](double d) {
-      if (d > axis.reach) return 0.0;
-      const double value = axis.density(d);
-      detail::require(std::isfinite(value) && value >= 0, "SmoothingKernel::matrix", "density(", d, ") is ",
-                      value, ", expected a finite number >= 0");
-      return value;
+      return density_of(axis, d);
     };
     const double low = edges[0], high = edges[edges.size() - 1];
     for (Index k = 0; k < row.size(); ++k) {
