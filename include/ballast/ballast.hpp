@@ -10,6 +10,10 @@
 #include <ballast/core/view.hpp>
 #include <ballast/data/class_distribution.hpp>
 #include <ballast/data/label_bins.hpp>
+#include <ballast/losses/balanced_mse.hpp>
+#include <ballast/losses/reduction.hpp>
+#include <ballast/losses/regression.hpp>
+#include <ballast/losses/regression_batch.hpp>
 #include <ballast/smoothing/kernel.hpp>
 #include <ballast/smoothing/label_distribution.hpp>
 #include <ballast/version.hpp>
