@@ -6,6 +6,7 @@
 #include <ballast/core/check.hpp>
 #include <ballast/core/parallel.hpp>
 #include <ballast/core/random.hpp>
+#include <ballast/core/rank_correlation.hpp>
 #include <ballast/core/types.hpp>
 #include <ballast/core/view.hpp>
 #include <ballast/data/class_distribution.hpp>
@@ -14,6 +15,8 @@
 #include <ballast/losses/reduction.hpp>
 #include <ballast/losses/regression.hpp>
 #include <ballast/losses/regression_batch.hpp>
+#include <ballast/metrics/regression.hpp>
+#include <ballast/metrics/shots.hpp>
 #include <ballast/smoothing/kernel.hpp>
 #include <ballast/smoothing/label_distribution.hpp>
 #include <ballast/version.hpp>
