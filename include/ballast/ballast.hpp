@@ -9,4 +9,10 @@
 #include <ballast/core/types.hpp>
 #include <ballast/core/view.hpp>
 #include <ballast/data/class_distribution.hpp>
+#include <ballast/losses/class_weights.hpp>
+#include <ballast/losses/margins.hpp>
+#include <ballast/losses/presets.hpp>
+#include <ballast/losses/shapes.hpp>
+#include <ballast/losses/softmax_kernel.hpp>
+#include <ballast/losses/softmax_loss.hpp>
 #include <ballast/version.hpp>
