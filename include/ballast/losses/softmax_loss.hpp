@@ -341,7 +341,6 @@ class SoftmaxLoss {
   static void set_weights(detail::SoftmaxBatch<Scalar>& batch, const Weights& weights, Index samples) {
     if constexpr (!std::is_same_v<Weights, NoWeights>) {
       static_assert(Weights::IsVectorAtCompileTime, "ballast: sample weights are a vector, one per sample");
-      detail::assert_viewable<Scalar, typename Weights::PlainObject>();
       batch.sample_weights = detail::view<Scalar>(weights).data;
       require_nonnegative("sample_weights", weights, samples, "samples");
     }
