@@ -4,6 +4,8 @@
 /// Everything but interop/, which is included by who has the library it talks to.
 
 #include <ballast/core/check.hpp>
+#include <ballast/core/exp.hpp>
+#include <ballast/core/packet.hpp>
 #include <ballast/core/parallel.hpp>
 #include <ballast/core/random.hpp>
 #include <ballast/core/types.hpp>
