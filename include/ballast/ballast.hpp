@@ -8,6 +8,7 @@
 #include <ballast/core/packet.hpp>
 #include <ballast/core/parallel.hpp>
 #include <ballast/core/random.hpp>
+#include <ballast/core/softmax_passes.hpp>
 #include <ballast/core/types.hpp>
 #include <ballast/core/view.hpp>
 #include <ballast/data/class_distribution.hpp>
@@ -15,6 +16,10 @@
 #include <ballast/losses/margins.hpp>
 #include <ballast/losses/presets.hpp>
 #include <ballast/losses/shapes.hpp>
+#include <ballast/losses/softmax_block.hpp>
 #include <ballast/losses/softmax_kernel.hpp>
 #include <ballast/losses/softmax_loss.hpp>
+#include <ballast/losses/softmax_outcome.hpp>
+#include <ballast/losses/softmax_rows.hpp>
+#include <ballast/losses/softmax_strips.hpp>
 #include <ballast/version.hpp>

@@ -9,8 +9,8 @@
 #include <ballast/core/packet.hpp>
 #include <ballast/core/types.hpp>
 
-/// Packet exponential of arguments <= 0, and log(1 + x): what softmax needs, several times faster than the
-/// general functions.
+/// Packet exponential of arguments <= 0, and the logarithm of a sum: what softmax needs, several times faster
+/// than the general functions.
 namespace ballast::detail {
 
 /// exp(x) = 2^n exp(r), n = round(x / log 2), |r| <= log(2) / 2. The polynomials interpolate
@@ -94,13 +94,12 @@ EIGEN_STRONG_INLINE Scalar exp_nonpositive_scalar(Scalar x) {
   return packet::first_lane(exp_nonpositive<Scalar>(packet::broadcast(x)));
 }
 
-/// log(1 + x) in each lane, for finite x > -1 or NaN; relative error a few ulp also for x next to 0 (Kahan:
-/// the rounding error of 1 + x cancels in log(u) / (u - 1)).
+/// log u in each lane where u is 1 + x rounded: x / (u - 1) makes good for the rounding (Kahan), so that the
+/// result is within a few ulp for x next to 0 too. With x = u - 1 it is log u as it stands. u > 0 or NaN.
 template <typename Scalar>
-EIGEN_STRONG_INLINE Packet<Scalar> log_one_plus(const Packet<Scalar>& x) {
+EIGEN_STRONG_INLINE Packet<Scalar> log_corrected(const Packet<Scalar>& u, const Packet<Scalar>& x) {
   using P = Packet<Scalar>;
   const P one = packet::broadcast(Scalar(1));
-  const P u = packet::padd(one, x);
   const P less_one = packet::psub(u, one);
   const P small = packet::pcmp_eq(less_one, packet::broadcast(Scalar(0)));
   const P ratio = packet::pdiv(x, packet::pselect(small, one, less_one));

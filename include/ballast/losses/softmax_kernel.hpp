@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include <Eigen/Core>
+
 #include <ballast/core/types.hpp>
 #include <ballast/core/view.hpp>
 #include <ballast/losses/shapes.hpp>
@@ -33,7 +35,8 @@ struct StridedMatrix {
   }
 };
 
-/// The vectors of a loss; a null one is the identity.
+/// The vectors of a loss; a null one is the identity. There is an offset, if of zeros, where there is no
+/// pairwise margin.
 template <typename Scalar>
 struct SoftmaxParameters {
   Index classes = 0;
@@ -43,8 +46,28 @@ struct SoftmaxParameters {
   const Scalar* target_offset = nullptr;  ///< null: the offset
   const Scalar* pairwise = nullptr;       ///< classes x classes, row = label
   Scalar smoothing = 0;
-  const Scalar* smoothing_target = nullptr;  ///< null: uniform
+  const Scalar* smoothing_target = nullptr;   ///< r; null: uniform
+  const Scalar* smoothing_weights = nullptr;  ///< eps r_k alpha_k
+  Scalar smoothing_total = 0;                 ///< their sum
+  bool labels_stay_in_range = true;           ///< b_y is not far below a_y, see SoftmaxLoss
+
+  [[nodiscard]] Scalar weight(Index k) const { return weights != nullptr ? weights[k] : Scalar(1); }
+
+  /// u_y of a sample labelled y.
+  [[nodiscard]] Scalar label_logit(Index y, Scalar logit) const {
+    const Scalar u = scale != nullptr ? scale[y] * logit : logit;
+    if (target_offset != nullptr) return u + target_offset[y];
+    return offset != nullptr ? u + offset[y] : u;  // Delta(y, y) = 0
+  }
 };
+
+/// A weight of 0 silences an infinite loss.
+template <typename Scalar, typename Shape>
+EIGEN_STRONG_INLINE ShapeValue<Scalar> weighted_shape(const Shape& shape,
+                                                      const Likelihood<Scalar>& likelihood, Scalar weight) {
+  if (weight == 0) return {likelihood.p - likelihood.p, 0};  // 0, or the NaN of the row
+  return shape(likelihood, weight);
+}
 
 /// Target of one row: a label, or a distribution over the classes.
 template <typename Scalar>
@@ -69,9 +92,9 @@ class SoftmaxRow {
       : parameters_(parameters), shape_(shape), target_(target) {
     reduce(logits, stride);
     for (Index k = 0; k < parameters_.classes; ++k) {
-      const ShapeValue<Scalar> term = weighted_shape(k, margin_logit(k, logits[k * stride]));
-      value_ += static_cast<double>(term.value);
-      slope_ += static_cast<double>(term.slope);
+      const ShapeValue<Scalar> at = term(k, margin_logit(k, logits[k * stride]));
+      value_ += static_cast<double>(at.value);
+      slope_ += static_cast<double>(at.slope);
     }
     if (poisoned_) value_ = std::numeric_limits<double>::quiet_NaN();
   }
@@ -84,7 +107,7 @@ class SoftmaxRow {
     if (poisoned_) return std::numeric_limits<Scalar>::quiet_NaN();
     const Scalar u = margin_logit(k, logit);
     const Likelihood<Scalar> at = likelihood(k, u);
-    const Scalar slope = weighted_shape(k, u).slope;
+    const Scalar slope = term(k, u).slope;
     const Scalar others = static_cast<Scalar>(slope_ - static_cast<double>(slope));
     const Scalar derivative = slope * at.miss - at.p * others;
     return parameters_.scale != nullptr ? parameters_.scale[k] * derivative : derivative;
@@ -96,7 +119,7 @@ class SoftmaxRow {
     if (parameters_.pairwise != nullptr) {
       return u + parameters_.pairwise[target_.label * parameters_.classes + k];
     }
-    if (k == target_.label && parameters_.target_offset != nullptr) return u + parameters_.target_offset[k];
+    if (k == target_.label) return parameters_.label_logit(k, logit);
     return parameters_.offset != nullptr ? u + parameters_.offset[k] : u;
   }
 
@@ -142,10 +165,10 @@ class SoftmaxRow {
   }
 
   /// q_k alpha_k phi(l_k) and q_k alpha_k phi'(l_k)
-  ShapeValue<Scalar> weighted_shape(Index k, Scalar u) const {
+  ShapeValue<Scalar> term(Index k, Scalar u) const {
     Scalar q = target_(k) * (1 - smoothing_);
     if (smoothing_ > 0 && !masked(k, u)) q += smoothing_ * smoothing_mass(k) * inverse_mass_;
-    const Scalar weight = parameters_.weights != nullptr ? parameters_.weights[k] : Scalar(1);
+    const Scalar weight = parameters_.weight(k);
     if (q == 0 || weight == 0 || poisoned_) return {0, 0};  // 0 * inf is 0 here
     const ShapeValue<Scalar> at = shape_(likelihood(k, u), weight);
     return {q * at.value, q * at.slope};
@@ -178,6 +201,11 @@ struct SoftmaxBatch {
   double other_factor = 0;                    ///< of the other labels' loss
   StridedMatrix<Scalar> gradient;             ///< or absent
   Scalar* values = nullptr;                   ///< each row's own loss, or null
+
+  /// What a row's loss and gradient are multiplied by.
+  [[nodiscard]] double weight(Index row) const {
+    return sample_weights != nullptr ? factor * static_cast<double>(sample_weights[row]) : factor;
+  }
 
   /// The batch from one row on; its labels are the caller's to set.
   [[nodiscard]] SoftmaxBatch from(Index row) const {
@@ -245,13 +273,21 @@ double softmax_row(const SoftmaxParameters<Scalar>& parameters, const Shape& sha
   return total;
 }
 
-/// Rows [0, rows) of the batch, by the general kernel.
+/// Row against a label where the margin is already in it: `data` holds u, and is overwritten with the
+/// gradient. Returns the loss, without the weight.
 template <typename Scalar, typename Shape>
-double softmax_rows(const SoftmaxParameters<Scalar>& parameters, const Shape& shape,
-                    const SoftmaxBatch<Scalar>& batch, Index rows) {
-  double total = 0;
-  for (Index row = 0; row < rows; ++row) total += softmax_row(parameters, shape, batch, row);
-  return total;
+Scalar softmax_after_margin(const SoftmaxParameters<Scalar>& parameters, const Shape& shape, Index label,
+                            Scalar row_weight, Scalar* data, Index stride) {
+  SoftmaxParameters<Scalar> plain = parameters;
+  plain.scale = plain.offset = plain.target_offset = plain.pairwise = nullptr;
+  SoftmaxTarget<Scalar> target;
+  target.label = label;
+  const SoftmaxRow<Scalar, Shape> row(plain, shape, target, data, stride);
+  for (Index k = 0; k < parameters.classes; ++k) {
+    const Scalar scale = parameters.scale != nullptr ? parameters.scale[k] : Scalar(1);
+    data[k * stride] = row_weight * scale * row.derivative(k, data[k * stride]);
+  }
+  return static_cast<Scalar>(row.value());
 }
 
 }  // namespace ballast::detail

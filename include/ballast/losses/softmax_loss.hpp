@@ -18,6 +18,7 @@
 #include <ballast/core/view.hpp>
 #include <ballast/losses/margins.hpp>
 #include <ballast/losses/shapes.hpp>
+#include <ballast/losses/softmax_block.hpp>
 #include <ballast/losses/softmax_kernel.hpp>
 
 namespace ballast {
@@ -100,6 +101,13 @@ class SoftmaxLoss {
                              (margin_.offset.size() > 0 && margin_.target_offset == margin_.offset);
     label_dependent_ = margin_.pairwise.size() > 0 || !same_offset;
     masks_ = has_mask(margin_.offset) || has_mask(margin_.target_offset);
+    for (Index k = 0; k < classes_ && label_dependent_ && margin_.target_offset.size() > 0; ++k) {
+      const Scalar offset = margin_.offset.size() > 0 ? margin_.offset[k] : Scalar(0);
+      labels_stay_in_range_ = labels_stay_in_range_ && !(offset - margin_.target_offset[k] > 40);
+    }
+    offset_ = margin_.offset;
+    if (offset_.size() == 0 && margin_.pairwise.size() == 0) offset_.setZero(classes_);
+    if (options_.smoothing > 0) set_smoothing_weights();
   }
 
   [[nodiscard]] Index classes() const noexcept { return classes_; }
@@ -199,6 +207,13 @@ class SoftmaxLoss {
       require_distribution("options.smoothing_target", options_.smoothing_target.sum());
     }
     check_shape(shape_, 0);
+  }
+
+  void set_smoothing_weights() {
+    smoothing_weights_ = options_.smoothing_target;
+    if (smoothing_weights_.size() == 0) smoothing_weights_.setOnes(classes_);
+    smoothing_weights_ *= options_.smoothing / smoothing_weights_.sum();
+    if (weights_.size() > 0) smoothing_weights_.array() *= weights_.array();
   }
 
   template <typename S>
@@ -400,13 +415,13 @@ class SoftmaxLoss {
   // The pass over the batch. Rows go to the kernel in blocks that depend on the shape alone, with the labels
   // of a block as classes on the stack: so the kernel is compiled once for every type of label.
 
-  static constexpr Index largest_block = 1024;
   static constexpr Index largest_spans = 64;
 
   template <typename Labels, typename OtherLabels>
   double run(const detail::SoftmaxBatch<Scalar>& batch, Index samples, const Labels& labels,
              const OtherLabels& other_labels) const {
-    const Index block = std::clamp(Index(1 << 16) / classes_ / 64 * 64, Index(64), largest_block);
+    const Index block =
+        std::clamp(Index(1 << 16) / classes_ / 64 * 64, Index(64), detail::softmax_block_rows);
     const detail::Blocks spans(samples, largest_spans, block);
     const detail::SoftmaxParameters<Scalar> parameters = this->parameters();
     std::array<double, largest_spans> totals;
@@ -427,12 +442,12 @@ class SoftmaxLoss {
   double run_block(const detail::SoftmaxParameters<Scalar>& parameters,
                    const detail::SoftmaxBatch<Scalar>& batch, Index begin, Index rows, const Labels& labels,
                    const OtherLabels& other_labels) const {
-    std::array<Index, largest_block> classes;
-    std::array<Index, largest_block> other_classes;
+    std::array<Index, detail::softmax_block_rows> classes;
+    std::array<Index, detail::softmax_block_rows> other_classes;
     detail::SoftmaxBatch<Scalar> part = batch.from(begin);
     part.labels = translate(labels, begin, rows, classes.data());
     part.other_labels = translate(other_labels, begin, rows, other_classes.data());
-    return detail::softmax_rows(parameters, shape_, part, rows);
+    return detail::SoftmaxBlock<Scalar, Shape>(parameters, shape_, part, rows).run();
   }
 
   template <typename Labels>
@@ -453,11 +468,14 @@ class SoftmaxLoss {
     result.classes = classes_;
     result.weights = data(weights_);
     result.scale = data(margin_.scale);
-    result.offset = data(margin_.offset);
+    result.offset = data(offset_);
     result.target_offset = data(margin_.target_offset);
     result.pairwise = data(margin_.pairwise);
     result.smoothing = options_.smoothing;
     result.smoothing_target = data(options_.smoothing_target);
+    result.smoothing_weights = data(smoothing_weights_);
+    result.smoothing_total = smoothing_weights_.sum();
+    result.labels_stay_in_range = labels_stay_in_range_;
     return result;
   }
 
@@ -468,6 +486,11 @@ class SoftmaxLoss {
   Options options_;
   bool label_dependent_ = false;  // the margin row depends on the label
   bool masks_ = false;            // some offset is -inf
+  // The kernels take the label out of the sum after its offset a_y was in the largest. That is exact as long
+  // as exp does not underflow between u_y + a_y - b_y and u_y; beyond, the general kernel is used.
+  bool labels_stay_in_range_ = true;
+  VectorX<Scalar> offset_;             // a, zeros where the margin has none
+  VectorX<Scalar> smoothing_weights_;  // eps r_k alpha_k
 };
 
 /// Composes a loss from its three parts; the number of classes is taken from the weights or the margin.
