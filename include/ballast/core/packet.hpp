@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include <Eigen/Core>
+
+#include <ballast/core/types.hpp>
+
+/// The vector instructions of the build, through Eigen's packets: every use of Eigen's internals is here, so
+/// that a change in them touches one file. A packet is the widest register of the build's instruction set, or
+/// one scalar where Eigen does not vectorise.
+namespace ballast::detail {
+
+template <typename Scalar>
+using Packet = typename Eigen::internal::packet_traits<Scalar>::type;
+
+/// Scalars in a packet.
+template <typename Scalar>
+inline constexpr Index packet_size = Index(Eigen::internal::unpacket_traits<Packet<Scalar>>::size);
+
+/// The scalars of a packet, in memory.
+template <typename Scalar>
+using Lanes = std::array<Scalar, std::size_t(packet_size<Scalar>)>;
+
+namespace packet {
+
+using Eigen::internal::padd;
+using Eigen::internal::pand;
+using Eigen::internal::pcmp_eq;
+using Eigen::internal::pcmp_le;
+using Eigen::internal::pcmp_lt;
+using Eigen::internal::pdiv;
+using Eigen::internal::pmadd;
+using Eigen::internal::pmul;
+using Eigen::internal::pselect;
+using Eigen::internal::psub;
+
+template <typename Scalar>
+EIGEN_STRONG_INLINE Packet<Scalar> broadcast(Scalar value) {
+  return Eigen::internal::pset1<Packet<Scalar>>(value);
+}
+
+template <typename Scalar>
+EIGEN_STRONG_INLINE Packet<std::remove_const_t<Scalar>> load(Scalar* from) {
+  return Eigen::internal::ploadu<Packet<std::remove_const_t<Scalar>>>(from);
+}
+
+template <typename Scalar>
+EIGEN_STRONG_INLINE void store(Scalar* to, const Packet<Scalar>& value) {
+  Eigen::internal::pstoreu(to, value);
+}
+
+/// The first `count` scalars; the other lanes are `fill`. For the ends of ranges.
+template <typename Scalar>
+EIGEN_STRONG_INLINE Packet<Scalar> load_first(const Scalar* from, Index count, Scalar fill) {
+  Lanes<Scalar> lanes;
+  lanes.fill(fill);
+  std::copy_n(from, count, lanes.begin());
+  return load(lanes.data());
+}
+
+template <typename Scalar>
+EIGEN_STRONG_INLINE void store_first(Scalar* to, const Packet<Scalar>& value, Index count) {
+  Lanes<Scalar> lanes;
+  store(lanes.data(), value);
+  std::copy_n(lanes.begin(), count, to);
+}
+
+/// The larger in each lane. Where b alone is NaN the result may be either; where a is NaN it is NaN.
+template <typename P>
+EIGEN_STRONG_INLINE P max(const P& a, const P& b) {
+  return Eigen::internal::pmax(a, b);
+}
+
+/// The smaller in each lane. Where b alone is NaN the result may be either; where a is NaN it is NaN.
+template <typename P>
+EIGEN_STRONG_INLINE P min(const P& a, const P& b) {
+  return Eigen::internal::pmin(a, b);
+}
+
+/// Sum, largest, smallest and first of the lanes.
+template <typename P>
+EIGEN_STRONG_INLINE auto sum_lanes(const P& a) {
+  return Eigen::internal::predux(a);
+}
+template <typename P>
+EIGEN_STRONG_INLINE auto max_lane(const P& a) {
+  return Eigen::internal::predux_max(a);
+}
+template <typename P>
+EIGEN_STRONG_INLINE auto min_lane(const P& a) {
+  return Eigen::internal::predux_min(a);
+}
+template <typename P>
+EIGEN_STRONG_INLINE auto first_lane(const P& a) {
+  return Eigen::internal::pfirst(a);
+}
+
+/// The bits of each lane, shifted left by Shift, as an integer of the lane's size.
+template <int Shift, typename Scalar>
+EIGEN_STRONG_INLINE Packet<Scalar> shift_bits_left(const Packet<Scalar>& a) {
+  using Bits = std::conditional_t<sizeof(Scalar) == 4, std::uint32_t, std::uint64_t>;
+  static_assert(sizeof(Scalar) == sizeof(Bits));
+  Packet<Scalar> result;
+#if defined(__GNUC__)
+  typedef Bits Lanes __attribute__((vector_size(sizeof(Packet<Scalar>))));
+  Lanes lanes;
+#else
+  Bits lanes[sizeof(Packet<Scalar>) / sizeof(Bits)];
+#endif
+  std::memcpy(&lanes, &a, sizeof a);
+#if defined(__GNUC__)
+  lanes <<= Shift;
+#else
+  for (Bits& lane : lanes) lane <<= Shift;
+#endif
+  std::memcpy(&result, &lanes, sizeof a);
+  return result;
+}
+
+}  // namespace packet
+
+}  // namespace ballast::detail

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <type_traits>
+
+#include <Eigen/Core>
+
+#include <ballast/core/packet.hpp>
+#include <ballast/core/types.hpp>
+#include <ballast/losses/shapes.hpp>
+#include <ballast/losses/softmax_kernel.hpp>
+#include <ballast/losses/softmax_rows.hpp>
+#include <ballast/losses/softmax_strips.hpp>
+
+/// A block of rows through the kernel that suits it: pipelined rows where a row is contiguous and long,
+/// strips where a column is contiguous or the rows are short, the general kernel for everything that is not a
+/// hard label with a gradient.
+namespace ballast::detail {
+
+/// Most rows in a block: what is one number per row is kept on the stack.
+inline constexpr Index softmax_block_rows = 1024;
+
+/// Rows shorter than this are transposed into strips. The transposed strip is on the stack.
+inline constexpr Index softmax_short_row = 17;
+
+template <typename Scalar, typename Shape>
+class SoftmaxBlock {
+ public:
+  SoftmaxBlock(const SoftmaxParameters<Scalar>& parameters, const Shape& shape,
+               const SoftmaxBatch<Scalar>& batch, Index rows)
+      : parameters_(parameters), shape_(shape), batch_(batch), rows_(rows) {}
+
+  /// Writes gradients and values, returns the weighted sum of the losses.
+  double run() {
+    const bool hard = batch_.distributions.data == nullptr && batch_.other_labels == nullptr;
+    constexpr bool smoothable = std::is_same_v<Shape, CrossEntropy>;
+    if (!hard || batch_.gradient.data == nullptr || !parameters_.labels_stay_in_range ||
+        (parameters_.smoothing > 0 && !smoothable)) {
+      double total = 0;
+      for (Index row = 0; row < rows_; ++row) total += softmax_row(parameters_, shape_, batch_, row);
+      return total;
+    }
+    if (parameters_.scale != nullptr) {
+      with_scale<true>();
+    } else {
+      with_scale<false>();
+    }
+    return total();
+  }
+
+ private:
+  static constexpr Index width = packet_size<Scalar>;
+
+  template <bool Scaled>
+  void with_scale() {
+    if (parameters_.pairwise != nullptr) {
+      with_offset<Scaled, OffsetKind::pairwise>();
+    } else {
+      with_offset<Scaled, OffsetKind::per_class>();
+    }
+  }
+
+  template <bool Scaled, OffsetKind Offset>
+  void with_offset() {
+    if constexpr (std::is_same_v<Shape, CrossEntropy>) {
+      if (parameters_.smoothing > 0) return with_smoothing<Scaled, Offset, true>();
+    }
+    with_smoothing<Scaled, Offset, false>();
+  }
+
+  template <bool Scaled, OffsetKind Offset, bool Smooth>
+  void with_smoothing() {
+    const bool columns = batch_.logits.row_stride == 1 && batch_.gradient.row_stride == 1;
+    const bool rows_contiguous = batch_.logits.col_stride == 1 && batch_.gradient.col_stride == 1;
+    if (rows_contiguous && parameters_.classes >= std::max(softmax_short_row, width)) {
+      SoftmaxRowPipeline<Scalar, Shape, Scaled, Smooth>(parameters_, shape_, batch_)
+          .run(rows_, losses_.data());
+      return;
+    }
+    for (Index row = 0; row < rows_; ++row) {
+      row_weights_[static_cast<std::size_t>(row)] = static_cast<Scalar>(batch_.weight(row));
+    }
+    Index row = 0;
+    constexpr int strip_packets = Offset == OffsetKind::per_class ? 4 : 1;
+    for (; row + strip_packets * width <= rows_; row += strip_packets * width) {
+      strip<Scaled, Offset, Smooth, strip_packets>(row, strip_packets * width, columns);
+    }
+    for (; row < rows_; row += width) {
+      strip<Scaled, Offset, Smooth, 1>(row, std::min(width, rows_ - row), columns);
+    }
+  }
+
+  template <bool Scaled, OffsetKind Offset, bool Smooth, int Packets>
+  void strip(Index row, Index count, bool columns) {
+    using Strip = SoftmaxStrip<Scalar, Shape, Scaled, Offset, Smooth, Packets>;
+    Strip strip(parameters_, shape_, batch_.labels + row, count);
+    const Scalar* weights = row_weights_.data() + row;
+    Scalar* losses = losses_.data() + row;
+    if (columns) {
+      strip.run(&batch_.logits(row, 0), batch_.logits.col_stride, &batch_.gradient(row, 0),
+                batch_.gradient.col_stride, weights, losses);
+      return;
+    }
+    std::array<Scalar, std::size_t(Strip::rows * softmax_short_row)> tile;
+    for (Index r = 0; r < count; ++r) {
+      for (Index k = 0; k < parameters_.classes; ++k) {
+        tile[static_cast<std::size_t>(k * Strip::rows + r)] = batch_.logits(row + r, k);
+      }
+    }
+    strip.run(tile.data(), Strip::rows, tile.data(), Strip::rows, weights, losses);
+    for (Index r = 0; r < count; ++r) {
+      for (Index k = 0; k < parameters_.classes; ++k) {
+        batch_.gradient(row + r, k) = tile[static_cast<std::size_t>(k * Strip::rows + r)];
+      }
+    }
+  }
+
+  double total() const {
+    double total = 0;
+    for (Index row = 0; row < rows_; ++row) {
+      const bool ignored = batch_.labels[row] < 0;
+      const double loss = ignored ? 0.0 : static_cast<double>(losses_[static_cast<std::size_t>(row)]);
+      const double weighted = weighted_loss(batch_.weight(row), loss);
+      if (batch_.values != nullptr) batch_.values[row] = static_cast<Scalar>(weighted);
+      total += weighted;
+    }
+    return total;
+  }
+
+  const SoftmaxParameters<Scalar>& parameters_;
+  const Shape& shape_;
+  const SoftmaxBatch<Scalar>& batch_;
+  Index rows_;
+  std::array<Scalar, std::size_t(softmax_block_rows)> losses_;
+  std::array<Scalar, std::size_t(softmax_block_rows)> row_weights_;
+};
+
+}  // namespace ballast::detail
