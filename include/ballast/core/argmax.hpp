@@ -10,6 +10,7 @@
 
 #include <ballast/core/check.hpp>
 #include <ballast/core/parallel.hpp>
+#include <ballast/core/prefetch.hpp>
 #include <ballast/core/types.hpp>
 #include <ballast/core/view.hpp>
 
@@ -63,6 +64,7 @@ Index argmax_of_line(const Scalar* scores, const Scalar* offset, Index size) {
   using Maxima = LaneMaxima<Scalar>;
   using Packet = typename Maxima::Packet;
   constexpr Index lanes = Maxima::lanes;
+  constexpr Index ahead = 2048 / Index(sizeof(Scalar));  // hardware prefetch stops at the end of a page
   if (size < lanes) return argmax_of(scores, Index(1), offset, size);
 
   const auto score = [&](Index k) {
@@ -77,6 +79,7 @@ Index argmax_of_line(const Scalar* scores, const Scalar* offset, Index size) {
   for (; k + 4 * lanes <= size; k += 4 * lanes) {
     const Packet at =
         packet::pset1<Packet>(static_cast<Scalar>(k));  // m1 .. m3: of the group, not the packet
+    for (Index line = 0; line < 4; ++line) prefetch(scores + k + ahead + line * lanes);
     m0.update(score(k), at);
     m1.update(score(k + lanes), at);
     m2.update(score(k + 2 * lanes), at);
@@ -104,42 +107,43 @@ Index argmax_of_line(const Scalar* scores, const Scalar* offset, Index size) {
                                       packet::pmin(first(m2, 2 * lanes), first(m3, 3 * lanes)))));
 }
 
-/// Rows of a strip of a column-major matrix, a row per lane: four columns are read for each visit of the
-/// running maxima, which stay in L1.
+/// Rows of a column-major matrix, a row per lane: a few columns are read for each visit of the running
+/// maxima, which stay in L1.
 template <typename Scalar, bool HasOffset>
 void argmax_of_columns(const MatrixView<const Scalar, Eigen::ColMajor>& scores, const Scalar* offset,
                        Index* positions) {
   namespace packet = Eigen::internal;
-  using Maxima = LaneMaxima<Scalar>;
-  using Packet = typename Maxima::Packet;
-  constexpr Index lanes = Maxima::lanes;
-  constexpr Index chunk = 512;
-  alignas(64) Scalar best[chunk];
-  alignas(64) Scalar position[chunk];
-  alignas(64) Scalar sum[chunk];
+  using Packet = typename LaneMaxima<Scalar>::Packet;
+  constexpr Index lanes = LaneMaxima<Scalar>::lanes;
+  constexpr Index strip = 512, columns = 8;
+  alignas(64) Scalar best[strip];
+  alignas(64) Scalar position[strip];
+  alignas(64) Scalar sum[strip];
 
-  for (Index begin = 0; begin < scores.rows; begin += chunk) {
-    const Index rows = std::min(chunk, scores.rows - begin);
+  for (Index begin = 0; begin < scores.rows; begin += strip) {
+    const Index rows = std::min(strip, scores.rows - begin);
     const Index packed = rows / lanes * lanes;
-    const auto visit = [&](Index row, Index col, auto columns) {
-      Maxima m;
+    const auto visit = [&](Index row, Index col, auto count) {
+      LaneMaxima<Scalar> maxima;
       if (col > 0) {
-        m.best = packet::ploadu<Packet>(best + row);
-        m.position = packet::ploadu<Packet>(position + row);
-        m.sum = packet::ploadu<Packet>(sum + row);
+        maxima.best = packet::ploadu<Packet>(best + row);
+        maxima.position = packet::ploadu<Packet>(position + row);
+        maxima.sum = packet::ploadu<Packet>(sum + row);
       }
-      for (Index k = col; k < col + columns; ++k) {
+      for (Index k = col; k < col + count; ++k) {
+        prefetch(scores.line(k + columns) + begin + row);
         Packet score = packet::ploadu<Packet>(scores.line(k) + begin + row);
         if constexpr (HasOffset) score = packet::padd(score, packet::pset1<Packet>(offset[k]));
-        m.update(score, packet::pset1<Packet>(static_cast<Scalar>(k)));
+        maxima.update(score, packet::pset1<Packet>(static_cast<Scalar>(k)));
       }
-      packet::pstoreu(best + row, m.best);
-      packet::pstoreu(position + row, m.position);
-      packet::pstoreu(sum + row, m.sum);
+      packet::pstoreu(best + row, maxima.best);
+      packet::pstoreu(position + row, maxima.position);
+      packet::pstoreu(sum + row, maxima.sum);
     };
     Index col = 0;
-    for (; col + 4 <= scores.cols; col += 4) {
-      for (Index row = 0; row < packed; row += lanes) visit(row, col, std::integral_constant<Index, 4>());
+    for (; col + columns <= scores.cols; col += columns) {
+      for (Index row = 0; row < packed; row += lanes)
+        visit(row, col, std::integral_constant<Index, columns>());
     }
     for (; col < scores.cols; ++col) {
       for (Index row = 0; row < packed; row += lanes) visit(row, col, std::integral_constant<Index, 1>());
