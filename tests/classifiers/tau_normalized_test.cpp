@@ -109,6 +109,19 @@ TEST_CASE("tau_normalized: blocks of a larger matrix", "[classifiers]") {
   CHECK(large == before);
 }
 
+TEST_CASE("tau_normalized: an output beyond the cache is the same", "[classifiers]") {
+  const Index classes = 4101, dimensions = 2049;
+  REQUIRE(static_cast<std::size_t>(classes * dimensions) * sizeof(float) >=
+          ballast::detail::stream_threshold);
+  RowMatrixX<float> weights = RowMatrixX<float>::Constant(classes, dimensions, 0.5f);
+  weights.col(7).setLinSpaced(-1, 1);
+  weights.row(9).setZero();
+  RowMatrixX<float> normalized(classes, dimensions);
+  tau_normalize(weights, 0.7f, normalized);
+  tau_normalize(weights, 0.7f, weights);
+  CHECK((normalized.array() == weights.array()).all());
+}
+
 TEST_CASE("tau_normalized: the bias is dropped, or kept on demand", "[classifiers]") {
   RandomData random(3);
   const auto head = random_head<double>(random, 4, 6);
@@ -182,6 +195,71 @@ TEST_CASE("tau_normalized: a masked class does not disturb the gradient", "[clas
   CHECK(std::isfinite(classifier.tau_gradient(logits, upstream)));
 }
 
+TEMPLATE_TEST_CASE("tau_normalized: a learnt tau is where the loss is least", "[classifiers]", float,
+                   double) {
+  const auto policy = GENERATE(BiasPolicy::drop, BiasPolicy::keep);
+  // A head whose rows grew with the counts of its classes, on balanced features: some of it must go.
+  RandomData random(7);
+  auto head = random_head<TestType>(random, 4, 6);
+  for (Index k = 0; k < 4; ++k) head.weights().row(k) *= TestType(4) / static_cast<TestType>(k + 1);
+  auto features = random.matrix<RowMatrixX<TestType>>(400, 6, -1, 1);
+  const Eigen::VectorXi labels = random.labels(400, 4);
+  for (Index i = 0; i < 400; ++i) features.row(i) += head.weights().row(labels[i]).normalized();
+
+  const auto loss = ballast::cross_entropy_loss<TestType>(4);
+  const auto value = [&](double tau) {
+    MatrixX<TestType> logits(400, 4);
+    TauNormalizedClassifier<TestType>(head, static_cast<TestType>(tau), policy).forward(features, logits);
+    return loss(logits, labels);
+  };
+  ballast::TauOptions<TestType> options;
+  options.low = -5;
+  options.high = 5;
+  options.tolerance = TestType(1e-3);
+  for (const double start : {-1.0, 0.0, 0.9, 2.0}) {
+    CAPTURE(start);
+    TauNormalizedClassifier<TestType> classifier(head, static_cast<TestType>(start), policy);
+    const auto found = classifier.fit(features, labels, options, loss);
+    CHECK(found.converged);
+    CHECK(classifier.tau() == found.tau);
+    CHECK(classifier.state().bias == policy);
+    CHECK(classifier.head().parameters() == tau_normalized(head, found.tau, policy).parameters());
+    for (double tau = -5; tau <= 5; tau += 0.125) {
+      CHECK(found.loss <= value(tau) + TestType(1e-6));  // the tolerance, squared, times the curvature
+    }
+    CHECK(std::abs(found.gradient) <= TestType(2e-3));
+  }
+  // Kept in [0, 1], it stops at the bound that the gradient points through.
+  ballast::TauOptions<TestType> narrow;
+  const TestType best =
+      TauNormalizedClassifier<TestType>(head, 0, policy).fit(features, labels, options, loss).tau;
+  narrow.low = best + TestType(0.25);
+  narrow.high = best + TestType(1);
+  TauNormalizedClassifier<TestType> bounded(head, TestType(0), policy);
+  const auto found = bounded.fit(features, labels, narrow, loss);
+  CHECK(bounded.tau() == narrow.low);
+  CHECK(found.gradient > 0);
+  CHECK(found.converged);
+}
+
+TEST_CASE("tau_normalized: the default loss lets every class weigh the same", "[classifiers]") {
+  RandomData random(8);
+  const auto head = random_head<double>(random, 4, 5);
+  const auto features = random.matrix<MatrixX<double>>(90, 5, -1, 1);
+  Eigen::VectorXi labels = random.labels(90, 2);  // two classes are absent
+  labels.head(70).setZero();
+  Eigen::Vector4d weights(0, 0, 0, 0);
+  for (Index k = 0; k < 2; ++k)
+    weights[k] = 1 / static_cast<double>((labels.array() == static_cast<int>(k)).count());
+  TauNormalizedClassifier<double> classifier(head), expected(head);
+  const auto found = classifier.fit(features, labels);
+  expected.fit(features, labels, ballast::TauOptions<double>(),
+               ballast::class_weighted_loss<double>(weights));
+  CHECK(found.tau == expected.tau());
+  CHECK(found.tau >= 0);
+  CHECK(found.tau <= 1);
+}
+
 TEST_CASE("tau_normalized: rejects, and writes nothing", "[classifiers][errors]") {
   const float nan = std::nanf("");
   const auto head = LinearHead<float>::uniform(4, 3, 1);
@@ -192,13 +270,29 @@ TEST_CASE("tau_normalized: rejects, and writes nothing", "[classifiers][errors]"
   CHECK((out.array() == 7).all());
   CHECK(rejects([&] { return tau_normalized(head, nan); }, {"tau is nan"}));
   const TauNormalizedClassifier<float> classifier(head);
-  CHECK(rejects([&] { return classifier.tau_gradient(out, out.leftCols(4)); }, {"not refused"}) == false);
   CHECK(rejects([&] { return classifier.tau_gradient(out.leftCols(3), out); },
                 {"tau_gradient", "logits is 3 x 3", "samples x 4"}));
   CHECK(rejects([&] { return classifier.tau_gradient(out, out.topRows(2)); },
                 {"logit_gradient is 2 x 4", "expected 3 x 4"}));
   CHECK(rejects([&] { classifier.scan(out, Eigen::Vector2f(0, nan), [](float, const auto&) {}); },
                 {"scan", "taus[1] is nan"}));
+  TauNormalizedClassifier<float> learner(head, 0.5f);
+  const Eigen::Vector3i labels(0, 1, 2);
+  const Eigen::MatrixXf features = Eigen::MatrixXf::Ones(3, 3);
+  ballast::TauOptions<float> options;
+  options.low = 1;
+  CHECK(rejects([&] { learner.fit(features, labels, options); }, {"fit", "[1, 1]", "low < high"}));
+  options = {};
+  options.iterations = 0;
+  CHECK(rejects([&] { learner.fit(features, labels, options); }, {"options.iterations is 0"}));
+  options = {};
+  options.tolerance = 0;
+  CHECK(rejects([&] { learner.fit(features, labels, options); }, {"options.tolerance is 0"}));
+  CHECK(rejects([&] { learner.fit(out, labels); }, {"features is 3 x 4", "samples x 3"}));
+  CHECK(rejects([&] { learner.fit(features, Eigen::Vector3i(0, 4, 1)); }, {"labels[1] is 4"}));
+  CHECK(rejects([&] { learner.fit(features, labels, {}, [&](auto&&...) { return nan; }); },
+                {"the loss at tau 0.5 is nan"}));
+  CHECK(learner.tau() == 0.5f);
   auto state = classifier.state();
   state.tau = nan;
   CHECK(rejects([&] { TauNormalizedClassifier<float>{state}; }, {"tau is nan"}));

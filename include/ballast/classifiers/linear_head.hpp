@@ -20,26 +20,24 @@ namespace ballast {
 
 namespace detail {
 
-/// Sums of the columns, each in double.
-template <typename Scalar, int Order>
-void column_sums(const MatrixView<const Scalar, Order>& matrix, Scalar* sums) {
+/// sums[k] = sum_i term(i, k), each in double; walks in the storage order of what `term` reads.
+template <int Order, typename Scalar, typename Term>
+void column_sums(Index rows, Index cols, const Term& term, Scalar* sums) {
   constexpr Index strip = 64;
   double total[strip];
-  for (Index col = 0; col < matrix.cols; col += strip) {
-    const Index cols = std::min(strip, matrix.cols - col);
-    std::fill_n(total, cols, 0.0);
+  for (Index begin = 0; begin < cols; begin += strip) {
+    const Index width = std::min(strip, cols - begin);
+    std::fill_n(total, width, 0.0);
     if constexpr (Order == Eigen::RowMajor) {
-      for (Index i = 0; i < matrix.rows; ++i) {
-        const Scalar* row = matrix.line(i) + col;
-        for (Index k = 0; k < cols; ++k) total[k] += static_cast<double>(row[k]);
+      for (Index i = 0; i < rows; ++i) {
+        for (Index k = 0; k < width; ++k) total[k] += static_cast<double>(term(i, begin + k));
       }
     } else {
-      for (Index k = 0; k < cols; ++k) {
-        const Scalar* column = matrix.line(col + k);
-        for (Index i = 0; i < matrix.rows; ++i) total[k] += static_cast<double>(column[i]);
+      for (Index k = 0; k < width; ++k) {
+        for (Index i = 0; i < rows; ++i) total[k] += static_cast<double>(term(i, begin + k));
       }
     }
-    for (Index k = 0; k < cols; ++k) sums[col + k] = static_cast<Scalar>(total[k]);
+    for (Index k = 0; k < width; ++k) sums[begin + k] = static_cast<Scalar>(total[k]);
   }
 }
 
@@ -88,10 +86,7 @@ class LinearHead {
     if (has_bias()) detail::require_size("LinearHead", "bias", bias.size(), classes(), "classes");
     this->weights() = weights;
     for (Index k = 0; k < bias.size(); ++k) this->bias()[k] = bias.derived().coeff(k);
-    for (Index k = 0; k < classes(); ++k) {
-      detail::require(this->weights().row(k).allFinite(), "LinearHead",
-                      "weights has a non-finite value in row ", k, ", expected finite numbers");
-    }
+    detail::require_finite_rows("LinearHead", "weights", this->weights());
     for (Index k = 0; k < bias.size(); ++k) {
       detail::require(this->bias()[k] < std::numeric_limits<Scalar>::infinity(), "LinearHead", "bias[", k,
                       "] is ", this->bias()[k], ", expected a finite number or -inf");
@@ -110,7 +105,7 @@ class LinearHead {
   [[nodiscard]] static LinearHead uniform(Index classes, Index dimensions, std::uint64_t seed,
                                           bool with_bias = true) {
     LinearHead head(classes, dimensions, with_bias);
-    const RandomStream stream(seed);
+    const RandomStream stream(seed, ~std::uint64_t(0));  // no epoch's: samplers draw from those
     const double bound = 1 / std::sqrt(static_cast<double>(dimensions));
     for (Index i = 0; i < head.parameters_.size(); ++i) {
       head.parameters_[i] =
@@ -178,7 +173,10 @@ class LinearHead {
     const auto gradient = detail::view<Scalar>(logit_gradient);
     detail::multiply(detail::transposed(gradient), detail::view<Scalar>(features),
                      detail::mutable_view<Scalar>(weights_gradient));
-    if (has_bias()) detail::column_sums(gradient, detail::mutable_view<Scalar>(bias_gradient).data);
+    if (has_bias()) {
+      detail::column_sums<detail::storage_order<Gradient>>(gradient.rows, gradient.cols, gradient,
+                                                           detail::mutable_view<Scalar>(bias_gradient).data);
+    }
   }
 
   /// Also dL/dz = G W, for the encoder below.

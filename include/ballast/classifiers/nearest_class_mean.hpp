@@ -96,7 +96,7 @@ class NearestClassMean {
     require_features(function, features);
     detail::require_size(function, "labels", labels.size(), features.rows(), "samples");
     detail::require_labels(function, "labels", labels, classes());
-    require_finite_rows(function, features);
+    detail::require_finite_rows(function, "features", features);
     for_each_block(features, [&](Index begin, const RowMatrixX<Scalar>& block) {
       for (Index i = 0; i < block.rows(); ++i) {
         const Index label = detail::label_index(labels.derived().coeff(begin + i));
@@ -177,7 +177,7 @@ class NearestClassMean {
 
   template <typename Features>
   static VectorX<Scalar> mean_of(const Eigen::MatrixBase<Features>& features) {
-    require_finite_rows("NearestClassMean", features);
+    detail::require_finite_rows("NearestClassMean", "features", features);
     return (features.template cast<double>().colwise().sum() /
             static_cast<double>(std::max(features.rows(), Index(1))))
         .transpose()
@@ -193,11 +193,10 @@ class NearestClassMean {
                     "centre has size ", state.centre.size(), ", expected 0 or ", state.sums.cols(),
                     " (dimensions)");
     detail::require_all_finite(function, "centre", state.centre);
+    detail::require_finite_rows(function, "sums", state.sums);
     for (Index k = 0; k < state.counts.size(); ++k) {
       detail::require(state.counts[k] >= 0, function, "counts[", k, "] is ", state.counts[k],
                       ", expected >= 0");
-      detail::require(state.sums.row(k).allFinite(), function, "sums has a non-finite value in row ", k,
-                      ", expected finite numbers");
       detail::require(state.counts[k] > 0 || (state.sums.row(k).array() == 0).all(), function,
                       "sums is not 0 in row ", k, ", expected 0 where counts is 0");
     }
@@ -207,15 +206,6 @@ class NearestClassMean {
   void require_features(const char* function, const Eigen::MatrixBase<Features>& features) const {
     detail::require(features.cols() == dimensions(), function, "features is ", features.rows(), " x ",
                     features.cols(), ", expected samples x ", dimensions(), " (dimensions)");
-  }
-
-  template <typename Features>
-  static void require_finite_rows(const char* function, const Eigen::MatrixBase<Features>& features) {
-    if (detail::map(detail::view<Scalar>(features)).allFinite()) return;
-    for (Index i = 0; i < features.rows(); ++i) {
-      detail::require(features.row(i).allFinite(), function, "features has a non-finite value in row ", i,
-                      ", expected finite numbers");
-    }
   }
 
   /// The means, in double, because their differences matter and not their size.

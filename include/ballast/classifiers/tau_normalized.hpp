@@ -10,13 +10,17 @@
 
 #include <Eigen/Core>
 
+#include <ballast/classifiers/head_training.hpp>
 #include <ballast/classifiers/linear_head.hpp>
 #include <ballast/core/check.hpp>
 #include <ballast/core/parallel.hpp>
 #include <ballast/core/product.hpp>
 #include <ballast/core/row_norms.hpp>
+#include <ballast/core/stream_copy.hpp>
 #include <ballast/core/types.hpp>
 #include <ballast/core/view.hpp>
+#include <ballast/data/class_distribution.hpp>
+#include <ballast/losses/presets.hpp>
 
 namespace ballast {
 
@@ -44,11 +48,31 @@ void tau_normalize_extreme_row(const MatrixView<Scalar, Order>& matrix, Index ro
   }
 }
 
+/// to = from * factor; `stream`: into memory that is not wanted in cache, and is not `from`.
+template <typename Scalar>
+void scale_row(const Scalar* from, Scalar factor, Scalar* to, Index size, bool stream) {
+  using Vector = Eigen::Map<VectorX<Scalar>>;
+  const Eigen::Map<const VectorX<Scalar>> source(from, size);
+  if (!stream) {
+    Vector(to, size) = source * factor;
+    return;
+  }
+  constexpr Index chunk = 1024;
+  alignas(64) Scalar scaled[chunk];
+  for (Index begin = 0; begin < size; begin += chunk) {
+    const Index count = std::min(chunk, size - begin);
+    Vector(scaled, count) = source.segment(begin, count) * factor;
+    stream_copy(scaled, to + begin, static_cast<std::size_t>(count) * sizeof(Scalar));
+  }
+}
+
 template <typename Scalar, int Order>
 void tau_normalize(const MatrixView<const Scalar, Order>& weights, const MatrixView<Scalar, Order>& out,
                    double tau) {
   constexpr bool row_major = Order == Eigen::RowMajor;
   constexpr Index strip = row_major ? 8 : 256;  // rows read, then written, while in cache
+  const auto bytes = static_cast<std::size_t>(weights.rows * weights.cols) * sizeof(Scalar);
+  const bool stream = bytes >= stream_threshold && weights.data != out.data;
   parallel_for((weights.rows + strip - 1) / strip, weights.rows * weights.cols, [&](Index block) {
     constexpr auto size = static_cast<std::size_t>(strip);
     double sums[size];
@@ -64,7 +88,8 @@ void tau_normalize(const MatrixView<const Scalar, Order>& weights, const MatrixV
       factors[i] = extreme[i] ? Scalar(1) : factor;
     }
     if constexpr (row_major) {
-      for (Index i = 0; i < rows; ++i) map(to).row(i) = map(from).row(i) * factors[i];
+      for (Index i = 0; i < rows; ++i) scale_row(from.line(i), factors[i], to.line(i), from.cols, stream);
+      if (stream) stream_fence();
     } else {
       const Eigen::Map<const Eigen::Array<Scalar, Eigen::Dynamic, 1>> factor(factors, rows);
       map(to) = map(from).array().colwise() * factor;
@@ -110,6 +135,25 @@ template <typename Scalar>
   return result;
 }
 
+/// How a learnt tau is sought.
+template <typename Scalar>
+struct TauOptions {
+  Scalar low = 0;                   ///< tau stays in [low, high]; -inf for no bound
+  Scalar high = 1;                  ///< > low; +inf for no bound
+  Index iterations = 100;           ///< at most, >= 1
+  Scalar tolerance = Scalar(1e-4);  ///< > 0: stop where a step changes tau by less
+};
+
+/// What was found.
+template <typename Scalar>
+struct TauFit {
+  Scalar tau;
+  Scalar loss;      ///< at tau
+  Scalar gradient;  ///< dL/dtau there: 0 inside, any sign that points outwards at a bound
+  Index iterations;
+  bool converged;  ///< whether the last step was below the tolerance
+};
+
 /// A head under tau-normalisation, for when tau is to be found: it remembers the norms, so it tries many tau
 /// for the price of one product, and has the gradient of a loss with respect to tau.
 ///
@@ -141,9 +185,7 @@ class TauNormalizedClassifier {
   explicit TauNormalizedClassifier(const State& state)
       : TauNormalizedClassifier(LinearHead<Scalar>(state.head), state.tau, state.bias) {}
 
-  [[nodiscard]] State state() const {
-    return {trained_.state(), tau_, normalized_.has_bias() ? BiasPolicy::keep : BiasPolicy::drop};
-  }
+  [[nodiscard]] State state() const { return {trained_.state(), tau_, bias_policy()}; }
 
   [[nodiscard]] Scalar tau() const noexcept { return tau_; }
   [[nodiscard]] Index classes() const noexcept { return trained_.classes(); }
@@ -157,6 +199,53 @@ class TauNormalizedClassifier {
   template <typename Features, typename Logits>
   void forward(const Eigen::MatrixBase<Features>& features, Logits&& logits) const {
     normalized_.forward(features, logits);
+  }
+
+  /// Learns tau by its gradient: a projected descent with secant steps, each of which lowers the loss, from
+  /// the present tau (or the bound nearest to it) to a local minimum; the head stays. One product with the
+  /// features, then O(samples classes) per evaluation; allocates three matrices of samples x classes.
+  /// @param features  samples x dimensions, finite; at least one. Held-out, or class-balanced: on the
+  /// training
+  ///                  samples themselves the norms are already at their best
+  /// @param labels    one per sample, in [0, classes())
+  /// @param options   see TauOptions
+  /// @param loss      any callable `Scalar loss(logits, labels, gradient)`, matrices column-major
+  /// @throws std::invalid_argument on a wrong shape, label, feature or option, or a loss that is not finite
+  /// at
+  ///         the start; tau is then unchanged
+  template <typename Features, typename Labels, typename Loss>
+  TauFit<Scalar> fit(const Eigen::MatrixBase<Features>& features, const Eigen::DenseBase<Labels>& labels,
+                     const TauOptions<Scalar>& options, const Loss& loss) {
+    constexpr const char* function = "TauNormalizedClassifier::fit";
+    require_options(function, options);
+    detail::require_training_data(function, features, labels, dimensions(), classes());
+    const MatrixX<Scalar> raw = raw_logits(features);
+    MatrixX<Scalar> logits(raw.rows(), raw.cols()), gradient(raw.rows(), raw.cols());
+    const auto evaluate = [&](Scalar tau) {
+      rescale(raw, tau, logits);
+      const Scalar value = loss(logits, labels, gradient);
+      return Point{tau, value, tau_gradient(logits, gradient)};
+    };
+    const Point start = evaluate(std::clamp(tau_, options.low, options.high));
+    detail::require(std::isfinite(start.loss) && std::isfinite(start.slope), function, "the loss at tau ",
+                    start.tau, " is ", start.loss, " with gradient ", start.slope,
+                    ", expected finite numbers");
+    const TauFit<Scalar> found = descend(start, options, evaluate);
+    *this = TauNormalizedClassifier(trained_, found.tau, bias_policy());
+    return found;
+  }
+
+  /// The same with the cross-entropy, every class of `labels` weighing the same.
+  template <typename Features, typename Labels>
+  TauFit<Scalar> fit(const Eigen::MatrixBase<Features>& features, const Eigen::DenseBase<Labels>& labels,
+                     const TauOptions<Scalar>& options = {}) {
+    detail::require_labels("TauNormalizedClassifier::fit", "labels", labels, classes());
+    VectorX<Scalar> weights = VectorX<Scalar>::Zero(classes());
+    const ClassDistribution seen(labels, classes());
+    for (Index k = 0; k < classes(); ++k) {
+      if (seen.counts()[k] > 0) weights[k] = Scalar(1) / static_cast<Scalar>(seen.counts()[k]);
+    }
+    return fit(features, labels, options, class_weighted_loss<Scalar>(std::move(weights)));
   }
 
   /// Calls visit(tau, logits) for each of several tau, with `const MatrixX<Scalar>& logits` of the head
@@ -204,6 +293,49 @@ class TauNormalizedClassifier {
   }
 
  private:
+  struct Point {
+    Scalar tau, loss, slope;
+  };
+
+  [[nodiscard]] BiasPolicy bias_policy() const {
+    return normalized_.has_bias() ? BiasPolicy::keep : BiasPolicy::drop;
+  }
+
+  static void require_options(const char* function, const TauOptions<Scalar>& options) {
+    detail::require(options.low < options.high, function, "[options.low, options.high] is [", options.low,
+                    ", ", options.high, "], expected low < high");
+    detail::require(options.iterations >= 1, function, "options.iterations is ", options.iterations,
+                    ", expected at least 1");
+    detail::require(options.tolerance > 0 && std::isfinite(options.tolerance), function,
+                    "options.tolerance is ", options.tolerance, ", expected a finite number > 0");
+  }
+
+  /// Steps -slope / curvature, the curvature from the last two points; where that is not positive, and at
+  /// most, half a unit of tau. A step is halved until the loss falls enough (Armijo).
+  template <typename Evaluate>
+  static TauFit<Scalar> descend(Point at, const TauOptions<Scalar>& options, const Evaluate& evaluate) {
+    constexpr Scalar longest = Scalar(0.5), sufficient = Scalar(1e-4);
+    Scalar curvature = 0;
+    Index iteration = 0;
+    bool converged = false;
+    while (!converged && iteration < options.iterations) {
+      ++iteration;
+      Scalar step = curvature > 0 ? -at.slope / curvature : -std::copysign(longest, at.slope);
+      step = at.slope == 0 ? Scalar(0) : std::clamp(step, -longest, longest);
+      Point next = at;
+      for (converged = true; converged; step /= 2) {
+        const Scalar tau = std::clamp(at.tau + step, options.low, options.high);
+        if (std::abs(tau - at.tau) < options.tolerance) break;
+        next = evaluate(tau);
+        converged = !(next.loss <= at.loss + sufficient * at.slope * (tau - at.tau));
+      }
+      if (converged) break;
+      curvature = (next.slope - at.slope) / (next.tau - at.tau);
+      at = next;
+    }
+    return {at.tau, at.loss, at.slope, iteration, converged};
+  }
+
   /// z W^T of the trained head, without bias.
   template <typename Features>
   MatrixX<Scalar> raw_logits(const Eigen::MatrixBase<Features>& features) const {
