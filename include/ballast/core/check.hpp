@@ -115,6 +115,17 @@ inline void require_no_nan(const char* function, const char* argument,
   require(first == m.rows(), function, argument, " row ", first, " holds a NaN, expected none");
 }
 
+/// Every coefficient of a matrix finite; names the first row that holds another.
+template <typename Derived>
+inline void require_finite_rows(const char* function, const char* argument,
+                                const Eigen::DenseBase<Derived>& matrix) {
+  if (matrix.allFinite()) return;
+  for (Index i = 0; i < matrix.rows(); ++i) {
+    require(matrix.row(i).allFinite(), function, argument, " has a non-finite value in row ", i,
+            ", expected finite numbers");
+  }
+}
+
 /// Labels are a vector of some integral type.
 template <typename Derived>
 constexpr void assert_label_type() {
