@@ -9,4 +9,6 @@
 #include <ballast/core/types.hpp>
 #include <ballast/core/view.hpp>
 #include <ballast/data/class_distribution.hpp>
+#include <ballast/data/label_bins.hpp>
+#include <ballast/smoothing/kernel.hpp>
 #include <ballast/version.hpp>
