@@ -10,5 +10,8 @@
 #include <ballast/core/view.hpp>
 #include <ballast/data/class_distribution.hpp>
 #include <ballast/data/label_bins.hpp>
+#include <ballast/smoothing/bin_groups.hpp>
+#include <ballast/smoothing/bin_statistics.hpp>
 #include <ballast/smoothing/kernel.hpp>
+#include <ballast/smoothing/moments.hpp>
 #include <ballast/version.hpp>
