@@ -144,9 +144,11 @@ class BinStatistics {
   }
 
   /// Sigma_b; 0 for a bin of fewer than two samples, which has no estimate. O(D^2).
+  template <Covariance Kept = Form>
   [[nodiscard]] Eigen::MatrixXd covariance(Index bin) const {
     static_assert(
-        full, "ballast: diagonal statistics keep no covariance; use BinStatistics<Scalar, Covariance::full>");
+        Kept == Covariance::full,
+        "ballast: diagonal statistics keep no covariance; use BinStatistics<Scalar, Covariance::full>");
     require_bin("BinStatistics::covariance", bin);
     return m2(bin) * inverse_freedom(bin);
   }
