@@ -58,6 +58,14 @@
 #include <ballast/sampling/rank_positions.hpp>
 #include <ballast/sampling/sampler_support.hpp>
 #include <ballast/sampling/shuffled_cycle.hpp>
+#include <ballast/smoothing/bin_groups.hpp>
+#include <ballast/smoothing/bin_maps.hpp>
+#include <ballast/smoothing/bin_mixing.hpp>
+#include <ballast/smoothing/bin_statistics.hpp>
+#include <ballast/smoothing/covariance_map.hpp>
+#include <ballast/smoothing/feature_distribution.hpp>
 #include <ballast/smoothing/kernel.hpp>
 #include <ballast/smoothing/label_distribution.hpp>
+#include <ballast/smoothing/moments.hpp>
+#include <ballast/smoothing/shrinkage.hpp>
 #include <ballast/version.hpp>
