@@ -52,4 +52,65 @@ Step libtorch_cross_entropy(const CrossEntropyProblem<Scalar>& problem);
 /// that comes down.
 Step onednn_cross_entropy(const CrossEntropyProblem<float>& problem);
 
+/// Features in label bins.
+struct BinnedFeatures {
+  Index samples;
+  Index dimensions;
+  Index bins;
+  const float* features;  // row-major
+  const std::int64_t* labels;
+};
+
+/// Adds counts, sums and squares to running ones with index_add. The result is the mean.
+Step libtorch_index_add(const BinnedFeatures& problem);
+
+/// The update of the running mean and variance of the published FDS code: a loop over the labels that occur,
+/// each with its own mask. The result is the mean.
+Step published_update(const BinnedFeatures& problem);
+
+/// For each bin: gather, centre, multiply. The result is the sums of products, stacked.
+Step libtorch_covariance(const BinnedFeatures& problem);
+Step openblas_covariance(const BinnedFeatures& problem);
+
+/// z' = A_b (z - mu_b) + mu'_b.
+struct CalibrationProblem {
+  BinnedFeatures batch;
+  const float* mean;  // bins x dimensions
+  const float* map;   // A_b: its diagonal, bins x dimensions; or stacked, (bins * dimensions) x dimensions
+  const float* target_mean;  // bins x dimensions
+};
+
+/// The diagonal form through index_select.
+Step libtorch_gather_calibration(const CalibrationProblem& problem);
+
+/// The diagonal form as the published code has it: a loop over the labels that occur, each with its own mask.
+Step published_calibration(const CalibrationProblem& problem);
+
+/// The full form: for each bin index_select, addmm, index_copy.
+Step libtorch_full_calibration(const CalibrationProblem& problem);
+
+/// Draws of classes, with replacement.
+Step libtorch_multinomial(const double* weights, Index classes, Index draws);
+
+struct LabelWeightProblem {
+  Index samples;
+  Index bins;
+  const std::int64_t* labels;  // bins
+  const float* real_labels;    // in [0, bins)
+  const float* window;         // sums to 1
+  Index window_size;
+};
+
+/// bincount, conv1d, rsqrt, index_select, scaled to mean 1.
+Step libtorch_label_weights(const LabelWeightProblem& problem);
+
+/// histc of the real labels.
+Step libtorch_histogram(const LabelWeightProblem& problem);
+
+/// weights / norm^tau.
+Step libtorch_tau_normalize(const float* weights, Index classes, Index dimensions, double tau);
+
+/// (logits - offset).argmax(1).
+Step libtorch_argmax(const float* logits, const float* offset, Index samples, Index classes);
+
 }  // namespace bench::peers

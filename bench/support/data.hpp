@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <utility>
 
 #include <Eigen/Core>
 
@@ -56,6 +57,18 @@ inline Labels long_tailed_labels(Index samples, Index bins, std::uint64_t seed) 
     const double u = total * stream.uniform(static_cast<std::uint64_t>(i));
     const auto found = std::upper_bound(cumulative.begin(), cumulative.end() - 1, u);
     labels[i] = static_cast<std::int64_t>(found - cumulative.begin());
+  }
+  return labels;
+}
+
+/// `per_bin` labels of each bin in random order (Fisher and Yates).
+inline Labels shuffled_labels(Index per_bin, Index bins, std::uint64_t seed) {
+  Labels labels(per_bin * bins);
+  for (Index i = 0; i < labels.size(); ++i) labels[i] = i % bins;
+  const ballast::RandomStream stream(seed);
+  for (Index i = labels.size() - 1; i > 0; --i) {
+    const auto other = stream.below(static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(i) + 1);
+    std::swap(labels[i], labels[static_cast<Index>(other)]);
   }
   return labels;
 }

@@ -7,7 +7,6 @@
 
 #include <Eigen/Core>
 
-#include <ballast/core/random.hpp>
 #include <ballast/core/types.hpp>
 
 #include "support/paired.hpp"
@@ -67,13 +66,6 @@ void max_only(const Scalar* logits, const Scalar* offset, Index samples, Index c
       }
     }
     largest[i] = ei::predux_max(ei::pmax(ei::pmax(best[0], best[1]), ei::pmax(best[2], best[3])));
-  }
-}
-
-/// The random numbers of `draws` draws, and nothing made of them.
-inline void generator_only(const ballast::RandomStream& stream, Index draws, ballast::Index* out) {
-  for (Index i = 0; i < draws; ++i) {
-    out[i] = static_cast<Index>(stream.bits(static_cast<std::uint64_t>(i)) >> 32);
   }
 }
 
