@@ -7,6 +7,7 @@
 #include <ballast/adjustment/logit_adjustment.hpp>
 #include <ballast/adjustment/prior_shift.hpp>
 #include <ballast/adjustment/selection.hpp>
+#include <ballast/classifiers/cosine_head.hpp>
 #include <ballast/classifiers/head_diagnostics.hpp>
 #include <ballast/classifiers/head_training.hpp>
 #include <ballast/classifiers/linear_head.hpp>
@@ -35,7 +36,9 @@
 #include <ballast/data/long_tail_profile.hpp>
 #include <ballast/data/samples_by_class.hpp>
 #include <ballast/losses/balanced_mse.hpp>
+#include <ballast/losses/binary.hpp>
 #include <ballast/losses/class_weights.hpp>
+#include <ballast/losses/deferred_reweighting.hpp>
 #include <ballast/losses/margins.hpp>
 #include <ballast/losses/presets.hpp>
 #include <ballast/losses/reduction.hpp>
