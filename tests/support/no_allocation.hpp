@@ -28,17 +28,25 @@ class NoAllocation {
   std::size_t before_;
 };
 
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+// Not inlined: g++ would see a new that it does not inline meet std::free, and warn.
+[[gnu::noinline]] inline void* counted_malloc(std::size_t size) noexcept {
   ++allocations;
   return std::malloc(size == 0 ? 1 : size);
 }
+[[gnu::noinline]] inline void counted_free(void* memory) noexcept {
+  std::free(memory);
+}
+
 void* operator new(std::size_t size) {
-  if (void* memory = operator new(size, std::nothrow)) return memory;
+  if (void* memory = counted_malloc(size)) return memory;
   throw std::bad_alloc();
 }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return counted_malloc(size);
+}
 void operator delete(void* memory) noexcept {
-  std::free(memory);
+  counted_free(memory);
 }
 void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
+  counted_free(memory);
 }

@@ -23,7 +23,7 @@ namespace ballast {
 /// epoch), the same on every platform, and a longer plan begins with a shorter one. A run that stopped within
 /// an epoch plans that epoch again; ranks make the same plan and take their parts of it (rank_positions).
 ///
-///     ballast::ShuffledCycle cycle(ballast::PowerLawSampler(train_labels, options));
+///     ballast::ShuffledCycle cycle{ballast::PowerLawSampler(train_labels, options)};
 ///     ballast::IndexVector order(draws);
 ///     for (int epoch = 0; epoch < epochs; ++epoch) {
 ///       cycle.plan(epoch, order);
@@ -50,8 +50,8 @@ class ShuffledCycle {
   void plan(Index epoch, Order&& order) {
     const SamplesByClass& samples = sampler_.samples();
     detail::require_index_output("ShuffledCycle::plan", "order", order, samples.bound());
-    sampler_.draw_classes(epoch, 0, order);
     if (touched_.size() < 2 * order.size()) touched_.resize(2 * order.size());
+    sampler_.draw_classes(epoch, 0, order);
 
     // Each class is shuffled as far as it is drawn from (Fisher and Yates), starting from `samples`.
     const RandomStream random = detail::epoch_stream(sampler_.seed(), epoch, detail::cycle_substream);
