@@ -41,7 +41,7 @@ class LogitAdjustment {
       : LogitAdjustment(towards_equal(classes, tau, zero_count)) {}
 
   /// tau (log pi^t_k - log pi_k): towards a target prior. A class of target probability 0 is never predicted.
-  /// @param target_prior  one per class, >= 0, of sum 1 (to 1e-6)
+  /// @param target_prior  one per class, >= 0, of sum 1 (to 1e-5)
   /// @param tau           >= 0 and finite; 0 changes nothing but the masks
   template <typename Prior>
   LogitAdjustment(const ClassDistribution& classes, const Eigen::MatrixBase<Prior>& target_prior,
@@ -113,18 +113,14 @@ class LogitAdjustment {
     constexpr const char* function = "LogitAdjustment";
     detail::require(tau >= 0 && std::isfinite(tau), function, "tau is ", tau,
                     ", expected a finite number >= 0");
-    detail::require_size(function, "target_prior", target.size(), classes.classes(), "classes");
+    detail::require_prior(function, "target_prior", target, classes.classes());
     const Eigen::VectorXd log_prior = classes.log_prior(zero_count);
     VectorX<Scalar> offset(classes.classes());
     for (Index k = 0; k < offset.size(); ++k) {
-      detail::require(target[k] >= 0 && std::isfinite(target[k]), function, "target_prior[", k, "] is ",
-                      target[k], ", expected a finite number >= 0");
       const double shift = std::log(target[k]) - log_prior[k];
       const bool never = target[k] == 0 || std::isinf(log_prior[k]);
       offset[k] = never ? masked : static_cast<Scalar>(static_cast<double>(tau) * shift);
     }
-    detail::require(std::abs(target.sum() - 1) <= 1e-6, function, "target_prior sums to ", target.sum(),
-                    ", expected 1");
     return offset;
   }
 

@@ -9,6 +9,7 @@
 #include <Eigen/Core>
 
 #include <ballast/core/check.hpp>
+#include <ballast/core/packet.hpp>
 #include <ballast/core/parallel.hpp>
 #include <ballast/core/prefetch.hpp>
 #include <ballast/core/types.hpp>
@@ -43,68 +44,61 @@ Index argmax_of(const Scalar* scores, Index stride, const Scalar* offset, Index 
 /// then tells apart): one addition instead of a test.
 template <typename Scalar>
 struct LaneMaxima {
-  using Packet = typename Eigen::internal::packet_traits<Scalar>::type;
-  static constexpr Index lanes = Eigen::internal::unpacket_traits<Packet>::size;
+  Packet<Scalar> best = packet::broadcast(-std::numeric_limits<Scalar>::infinity());
+  Packet<Scalar> position = packet::broadcast(Scalar(0));
+  Packet<Scalar> sum = packet::broadcast(Scalar(0));
 
-  Packet best = Eigen::internal::pset1<Packet>(-std::numeric_limits<Scalar>::infinity());
-  Packet position = Eigen::internal::pset1<Packet>(Scalar(0));
-  Packet sum = Eigen::internal::pset1<Packet>(Scalar(0));
-
-  void update(const Packet& score, const Packet& at) {
-    namespace packet = Eigen::internal;
+  void update(const Packet<Scalar>& score, const Packet<Scalar>& at) {
     position = packet::pselect(packet::pcmp_lt(best, score), at, position);
-    best = packet::pmax(best, score);
+    best = packet::max(best, score);
     sum = packet::padd(sum, score);
   }
 };
 
 template <typename Scalar, bool HasOffset>
 Index argmax_of_line(const Scalar* scores, const Scalar* offset, Index size) {
-  namespace packet = Eigen::internal;
-  using Maxima = LaneMaxima<Scalar>;
-  using Packet = typename Maxima::Packet;
-  constexpr Index lanes = Maxima::lanes;
+  constexpr Index lanes = packet_size<Scalar>;
   constexpr Index ahead = 2048 / Index(sizeof(Scalar));  // hardware prefetch stops at the end of a page
   if (size < lanes) return argmax_of(scores, Index(1), offset, size);
 
   const auto score = [&](Index k) {
-    const Packet raw = packet::ploadu<Packet>(scores + k);
+    const Packet<Scalar> raw = packet::load(scores + k);
     if constexpr (HasOffset)
-      return packet::padd(raw, packet::ploadu<Packet>(offset + k));
+      return packet::padd(raw, packet::load(offset + k));
     else
       return raw;
   };
-  Maxima m0, m1, m2, m3;
+  LaneMaxima<Scalar> m0, m1, m2, m3;
   Index k = 0;
   for (; k + 4 * lanes <= size; k += 4 * lanes) {
-    const Packet at =
-        packet::pset1<Packet>(static_cast<Scalar>(k));  // m1 .. m3: of the group, not the packet
+    const Packet<Scalar> at =
+        packet::broadcast(static_cast<Scalar>(k));  // m1 .. m3: of the group, not the packet
     for (Index line = 0; line < 4; ++line) prefetch(scores + k + ahead + line * lanes);
     m0.update(score(k), at);
     m1.update(score(k + lanes), at);
     m2.update(score(k + 2 * lanes), at);
     m3.update(score(k + 3 * lanes), at);
   }
-  for (; k + lanes <= size; k += lanes) m0.update(score(k), packet::pset1<Packet>(static_cast<Scalar>(k)));
+  for (; k + lanes <= size; k += lanes) m0.update(score(k), packet::broadcast(static_cast<Scalar>(k)));
   // The last packet overlaps the one before: a score met twice has the same position both times.
-  if (k < size) m0.update(score(size - lanes), packet::pset1<Packet>(static_cast<Scalar>(size - lanes)));
+  if (k < size) m0.update(score(size - lanes), packet::broadcast(static_cast<Scalar>(size - lanes)));
 
-  const Scalar sum = packet::predux(packet::padd(packet::padd(m0.sum, m1.sum), packet::padd(m2.sum, m3.sum)));
+  const Scalar sum =
+      packet::sum_lanes(packet::padd(packet::padd(m0.sum, m1.sum), packet::padd(m2.sum, m3.sum)));
   if (sum != sum) return argmax_of(scores, Index(1), offset, size);
   const Scalar best =
-      packet::predux_max(packet::pmax(packet::pmax(m0.best, m1.best), packet::pmax(m2.best, m3.best)));
+      packet::max_lane(packet::max(packet::max(m0.best, m1.best), packet::max(m2.best, m3.best)));
   if (best == -std::numeric_limits<Scalar>::infinity()) return no_prediction;
 
-  const Packet all_best = packet::pset1<Packet>(best);
-  const Packet nowhere = packet::pset1<Packet>(std::numeric_limits<Scalar>::max());
-  const auto first = [&](const Maxima& m, Index group_offset) {
-    const Packet position =
-        packet::padd(m.position, packet::plset<Packet>(static_cast<Scalar>(group_offset)));
+  const Packet<Scalar> all_best = packet::broadcast(best);
+  const Packet<Scalar> nowhere = packet::broadcast(std::numeric_limits<Scalar>::max());
+  const auto first = [&](const LaneMaxima<Scalar>& m, Index group_offset) {
+    const Packet<Scalar> position =
+        packet::padd(m.position, packet::count_from(static_cast<Scalar>(group_offset)));
     return packet::pselect(packet::pcmp_eq(m.best, all_best), position, nowhere);
   };
-  return static_cast<Index>(
-      packet::predux_min(packet::pmin(packet::pmin(first(m0, 0), first(m1, lanes)),
-                                      packet::pmin(first(m2, 2 * lanes), first(m3, 3 * lanes)))));
+  return static_cast<Index>(packet::min_lane(packet::min(
+      packet::min(first(m0, 0), first(m1, lanes)), packet::min(first(m2, 2 * lanes), first(m3, 3 * lanes)))));
 }
 
 /// Rows of a column-major matrix, a row per lane: a few columns are read for each visit of the running
@@ -112,9 +106,7 @@ Index argmax_of_line(const Scalar* scores, const Scalar* offset, Index size) {
 template <typename Scalar, bool HasOffset>
 void argmax_of_columns(const MatrixView<const Scalar, Eigen::ColMajor>& scores, const Scalar* offset,
                        Index* positions) {
-  namespace packet = Eigen::internal;
-  using Packet = typename LaneMaxima<Scalar>::Packet;
-  constexpr Index lanes = LaneMaxima<Scalar>::lanes;
+  constexpr Index lanes = packet_size<Scalar>;
   constexpr Index strip = 512, columns = 8;
   alignas(64) Scalar best[strip];
   alignas(64) Scalar position[strip];
@@ -126,19 +118,19 @@ void argmax_of_columns(const MatrixView<const Scalar, Eigen::ColMajor>& scores, 
     const auto visit = [&](Index row, Index col, auto count) {
       LaneMaxima<Scalar> maxima;
       if (col > 0) {
-        maxima.best = packet::ploadu<Packet>(best + row);
-        maxima.position = packet::ploadu<Packet>(position + row);
-        maxima.sum = packet::ploadu<Packet>(sum + row);
+        maxima.best = packet::load(best + row);
+        maxima.position = packet::load(position + row);
+        maxima.sum = packet::load(sum + row);
       }
       for (Index k = col; k < col + count; ++k) {
         prefetch(scores.line(k + columns) + begin + row);
-        Packet score = packet::ploadu<Packet>(scores.line(k) + begin + row);
-        if constexpr (HasOffset) score = packet::padd(score, packet::pset1<Packet>(offset[k]));
-        maxima.update(score, packet::pset1<Packet>(static_cast<Scalar>(k)));
+        Packet<Scalar> score = packet::load(scores.line(k) + begin + row);
+        if constexpr (HasOffset) score = packet::padd(score, packet::broadcast(offset[k]));
+        maxima.update(score, packet::broadcast(static_cast<Scalar>(k)));
       }
-      packet::pstoreu(best + row, maxima.best);
-      packet::pstoreu(position + row, maxima.position);
-      packet::pstoreu(sum + row, maxima.sum);
+      packet::store(best + row, maxima.best);
+      packet::store(position + row, maxima.position);
+      packet::store(sum + row, maxima.sum);
     };
     Index col = 0;
     for (; col + columns <= scores.cols; col += columns) {

@@ -46,6 +46,12 @@ EIGEN_STRONG_INLINE Packet<Scalar> broadcast(Scalar value) {
   return Eigen::internal::pset1<Packet<Scalar>>(value);
 }
 
+/// first, first + 1, ... in lane order.
+template <typename Scalar>
+EIGEN_STRONG_INLINE Packet<Scalar> count_from(Scalar first) {
+  return Eigen::internal::plset<Packet<Scalar>>(first);
+}
+
 template <typename Scalar>
 EIGEN_STRONG_INLINE Packet<std::remove_const_t<Scalar>> load(Scalar* from) {
   return Eigen::internal::ploadu<Packet<std::remove_const_t<Scalar>>>(from);
