@@ -226,7 +226,8 @@ TEMPLATE_TEST_CASE("regression: reductions, vector targets and both storage orde
   long double plain = 0, weighted = 0;
   for (Index i = 0; i < 50; ++i) {
     for (Index d = 0; d < 4; ++d) {
-      const long double error = predictions(i, d) - targets(i, d);
+      const long double error =
+          static_cast<long double>(predictions(i, d)) - static_cast<long double>(targets(i, d));
       plain += error * error / 4;
       weighted += static_cast<long double>(weights[i]) * error * error / 4;
     }

@@ -79,7 +79,8 @@ TEST_CASE("regression metrics: every figure of every group is its formula", "[me
   ballast::ByShot<Plain> groups;
   std::vector<Plain> per_bin(10);
   for (Index i = 0; i < 500; ++i) {
-    const long double error = std::abs(static_cast<long double>(data.predictions[i]) - data.targets[i]);
+    const long double error =
+        std::abs(static_cast<long double>(data.predictions[i]) - static_cast<long double>(data.targets[i]));
     const Index bin = static_cast<Index>(data.targets[i]);
     all.add(error);
     groups[shot_of(bin)].add(error);
@@ -166,9 +167,9 @@ TEST_CASE("regression metrics: shards merge, a state restores", "[metrics]") {
   first.update(data.predictions.head(100), data.targets.head(100));
   second.update(data.predictions.tail(200), data.targets.tail(200));
   second.merge(first);
-  CHECK(close(second.all().mse(), *whole.all().mse(), 1e-14));
-  CHECK(close(second.all().pearson(), *whole.all().pearson(), 1e-13));
-  CHECK(close(second.balanced_mae(), *whole.balanced_mae(), 1e-14));
+  CHECK(close(second.all().mse(), static_cast<long double>(*whole.all().mse()), 1e-14));
+  CHECK(close(second.all().pearson(), static_cast<long double>(*whole.all().pearson()), 1e-13));
+  CHECK(close(second.balanced_mae(), static_cast<long double>(*whole.balanced_mae()), 1e-14));
 
   RegressionMetrics restored(bins, tailed_counts());
   restored.restore(whole.state());
