@@ -250,8 +250,9 @@ template <typename Confusion, typename Predicted>
 /// The same from counted predictions.
 /// @param validation  labels and predictions on held-out data
 /// @param predicted   how often each class was predicted for the unlabelled data
-[[nodiscard]] inline BlackBoxEstimate black_box_target_prior(const ConfusionMatrix& validation,
-                                                             const CountVector& predicted) {
+template <typename Predicted>
+[[nodiscard]] BlackBoxEstimate black_box_target_prior(const ConfusionMatrix& validation,
+                                                      const Eigen::DenseBase<Predicted>& predicted) {
   return black_box_target_prior(validation.counts(), predicted);
 }
 

@@ -20,35 +20,46 @@ enum class CovarianceRoot {
 
 namespace detail {
 
+// Templates, though double is what they serve: a program that asks for no full covariance compiles no
+// eigensolver.
+
 /// U f(lambda) U^T.
-inline Eigen::MatrixXd spectral(const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd>& solver,
-                                const Eigen::VectorXd& values) {
+template <typename Scalar>
+MatrixX<Scalar> spectral(const Eigen::SelfAdjointEigenSolver<MatrixX<Scalar>>& solver,
+                         const VectorX<Scalar>& values) {
   return solver.eigenvectors() * values.asDiagonal() * solver.eigenvectors().transpose();
 }
 
 /// target^{1/2} source^{-1/2}. Directions in which the source has no variance (to rounding) are not stretched
 /// but passed on, so that no gradient is lost there.
-inline Eigen::MatrixXd symmetric_map(const Eigen::MatrixXd& source, const Eigen::MatrixXd& target) {
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> from(source), to(target);
-  const double none = std::numeric_limits<double>::epsilon() * static_cast<double>(source.rows()) *
+template <typename Scalar>
+MatrixX<Scalar> symmetric_map(const MatrixX<Scalar>& source, const MatrixX<Scalar>& target) {
+  const Eigen::SelfAdjointEigenSolver<MatrixX<Scalar>> from(source), to(target);
+  const Scalar none = std::numeric_limits<Scalar>::epsilon() * static_cast<Scalar>(source.rows()) *
                       from.eigenvalues().cwiseAbs().maxCoeff();
   const auto present = from.eigenvalues().array() > none;
-  const Eigen::VectorXd whiten = present.select(from.eigenvalues().array().max(none).rsqrt(), 0.0);
-  Eigen::MatrixXd map = spectral(to, to.eigenvalues().cwiseMax(0.0).cwiseSqrt()) * spectral(from, whiten);
-  if (!present.all()) map += spectral(from, present.select(Eigen::ArrayXd::Zero(source.rows()), 1.0));
+  const VectorX<Scalar> whiten = present.select(from.eigenvalues().array().max(none).rsqrt(), Scalar(0));
+  const VectorX<Scalar> colour = to.eigenvalues().cwiseMax(Scalar(0)).cwiseSqrt();
+  MatrixX<Scalar> map = spectral<Scalar>(to, colour) * spectral<Scalar>(from, whiten);
+  if (!present.all()) {
+    const VectorX<Scalar> absent =
+        VectorX<Scalar>::Ones(source.rows()).array() - present.template cast<Scalar>();
+    map += spectral<Scalar>(from, absent);
+  }
   return map;
 }
 
 /// A with A source A^T = target, by the chosen roots; by the symmetric ones where the source is singular.
 /// @param source, target  symmetric, positive semi-definite, of the same size >= 1
-inline Eigen::MatrixXd covariance_map(const Eigen::MatrixXd& source, const Eigen::MatrixXd& target,
-                                      CovarianceRoot root) {
+template <typename Scalar>
+MatrixX<Scalar> covariance_map(const MatrixX<Scalar>& source, const MatrixX<Scalar>& target,
+                               CovarianceRoot root) {
   if (root == CovarianceRoot::cholesky) {
-    const Eigen::LLT<Eigen::MatrixXd> from(source), to(target);
-    const double none = std::numeric_limits<double>::epsilon() * static_cast<double>(source.rows());
+    const Eigen::LLT<MatrixX<Scalar>> from(source), to(target);
+    const Scalar none = std::numeric_limits<Scalar>::epsilon() * static_cast<Scalar>(source.rows());
     if (from.info() == Eigen::Success && to.info() == Eigen::Success && from.rcond() > none) {
-      Eigen::MatrixXd map = to.matrixL();
-      from.matrixL().solveInPlace<Eigen::OnTheRight>(map);
+      MatrixX<Scalar> map = to.matrixL();
+      from.matrixL().template solveInPlace<Eigen::OnTheRight>(map);
       return map;
     }
   }
