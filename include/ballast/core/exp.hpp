@@ -63,7 +63,7 @@ struct ExpConstants<double> {
 /// multiplication at the end rounds a subnormal result once. An x so small that the exponent reaches its
 /// lowest is clamped there: the power is then +0, and so is the result, without subnormal arithmetic.
 template <typename Scalar>
-EIGEN_STRONG_INLINE Packet<Scalar> exp_nonpositive(const Packet<Scalar>& argument) {
+EIGEN_ALWAYS_INLINE Packet<Scalar> exp_nonpositive(const Packet<Scalar>& argument) {
   using Constants = ExpConstants<Scalar>;
   using packet::broadcast;
   using packet::pmadd;
@@ -90,14 +90,14 @@ EIGEN_STRONG_INLINE Packet<Scalar> exp_nonpositive(const Packet<Scalar>& argumen
 
 /// exp(x) of one scalar x <= 0 by the same arithmetic.
 template <typename Scalar>
-EIGEN_STRONG_INLINE Scalar exp_nonpositive_scalar(Scalar x) {
+EIGEN_ALWAYS_INLINE Scalar exp_nonpositive_scalar(Scalar x) {
   return packet::first_lane(exp_nonpositive<Scalar>(packet::broadcast(x)));
 }
 
 /// log u in each lane where u is 1 + x rounded: x / (u - 1) makes good for the rounding (Kahan), so that the
 /// result is within a few ulp for x next to 0 too. With x = u - 1 it is log u as it stands. u > 0 or NaN.
 template <typename Scalar>
-EIGEN_STRONG_INLINE Packet<Scalar> log_corrected(const Packet<Scalar>& u, const Packet<Scalar>& x) {
+EIGEN_ALWAYS_INLINE Packet<Scalar> log_corrected(const Packet<Scalar>& u, const Packet<Scalar>& x) {
   using P = Packet<Scalar>;
   const P one = packet::broadcast(Scalar(1));
   const P less_one = packet::psub(u, one);

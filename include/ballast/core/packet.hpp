@@ -42,7 +42,7 @@ using Eigen::internal::pselect;
 using Eigen::internal::psub;
 
 template <typename Scalar>
-EIGEN_STRONG_INLINE Packet<Scalar> broadcast(Scalar value) {
+EIGEN_ALWAYS_INLINE Packet<Scalar> broadcast(Scalar value) {
   return Eigen::internal::pset1<Packet<Scalar>>(value);
 }
 
@@ -53,18 +53,18 @@ EIGEN_STRONG_INLINE Packet<Scalar> count_from(Scalar first) {
 }
 
 template <typename Scalar>
-EIGEN_STRONG_INLINE Packet<std::remove_const_t<Scalar>> load(Scalar* from) {
+EIGEN_ALWAYS_INLINE Packet<std::remove_const_t<Scalar>> load(Scalar* from) {
   return Eigen::internal::ploadu<Packet<std::remove_const_t<Scalar>>>(from);
 }
 
 template <typename Scalar>
-EIGEN_STRONG_INLINE void store(Scalar* to, const Packet<Scalar>& value) {
+EIGEN_ALWAYS_INLINE void store(Scalar* to, const Packet<Scalar>& value) {
   Eigen::internal::pstoreu(to, value);
 }
 
 /// The first `count` scalars; the other lanes are `fill`. For the ends of ranges.
 template <typename Scalar>
-EIGEN_STRONG_INLINE Packet<Scalar> load_first(const Scalar* from, Index count, Scalar fill) {
+EIGEN_ALWAYS_INLINE Packet<Scalar> load_first(const Scalar* from, Index count, Scalar fill) {
   Lanes<Scalar> lanes;
   lanes.fill(fill);
   std::copy_n(from, count, lanes.begin());
@@ -72,7 +72,7 @@ EIGEN_STRONG_INLINE Packet<Scalar> load_first(const Scalar* from, Index count, S
 }
 
 template <typename Scalar>
-EIGEN_STRONG_INLINE void store_first(Scalar* to, const Packet<Scalar>& value, Index count) {
+EIGEN_ALWAYS_INLINE void store_first(Scalar* to, const Packet<Scalar>& value, Index count) {
   Lanes<Scalar> lanes;
   store(lanes.data(), value);
   std::copy_n(lanes.begin(), count, to);
@@ -80,37 +80,37 @@ EIGEN_STRONG_INLINE void store_first(Scalar* to, const Packet<Scalar>& value, In
 
 /// The larger in each lane. Where b alone is NaN the result may be either; where a is NaN it is NaN.
 template <typename P>
-EIGEN_STRONG_INLINE P max(const P& a, const P& b) {
+EIGEN_ALWAYS_INLINE P max(const P& a, const P& b) {
   return Eigen::internal::pmax(a, b);
 }
 
 /// The smaller in each lane. Where b alone is NaN the result may be either; where a is NaN it is NaN.
 template <typename P>
-EIGEN_STRONG_INLINE P min(const P& a, const P& b) {
+EIGEN_ALWAYS_INLINE P min(const P& a, const P& b) {
   return Eigen::internal::pmin(a, b);
 }
 
 /// Sum, largest, smallest and first of the lanes.
 template <typename P>
-EIGEN_STRONG_INLINE auto sum_lanes(const P& a) {
+EIGEN_ALWAYS_INLINE auto sum_lanes(const P& a) {
   return Eigen::internal::predux(a);
 }
 template <typename P>
-EIGEN_STRONG_INLINE auto max_lane(const P& a) {
+EIGEN_ALWAYS_INLINE auto max_lane(const P& a) {
   return Eigen::internal::predux_max(a);
 }
 template <typename P>
-EIGEN_STRONG_INLINE auto min_lane(const P& a) {
+EIGEN_ALWAYS_INLINE auto min_lane(const P& a) {
   return Eigen::internal::predux_min(a);
 }
 template <typename P>
-EIGEN_STRONG_INLINE auto first_lane(const P& a) {
+EIGEN_ALWAYS_INLINE auto first_lane(const P& a) {
   return Eigen::internal::pfirst(a);
 }
 
 /// The bits of each lane, shifted left by Shift, as an integer of the lane's size.
 template <int Shift, typename Scalar>
-EIGEN_STRONG_INLINE Packet<Scalar> shift_bits_left(const Packet<Scalar>& a) {
+EIGEN_ALWAYS_INLINE Packet<Scalar> shift_bits_left(const Packet<Scalar>& a) {
   using Bits = std::conditional_t<sizeof(Scalar) == 4, std::uint32_t, std::uint64_t>;
   static_assert(sizeof(Scalar) == sizeof(Bits));
   Packet<Scalar> result;

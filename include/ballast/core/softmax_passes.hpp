@@ -38,7 +38,7 @@ struct RowPackets {
 
   /// Steps every pass along the row, in one loop.
   template <typename... Passes>
-  EIGEN_STRONG_INLINE void run(Passes&... passes) const {
+  EIGEN_ALWAYS_INLINE void run(Passes&... passes) const {
     Index at = 0;
     for (; at + 2 * width <= whole; at += 2 * width) (passes.template step<2>(at), ...);
     if (at < whole) (passes.template step<1>(at), ...);
@@ -59,7 +59,7 @@ class MarginPass {
   static constexpr Scalar infinity = std::numeric_limits<Scalar>::infinity();
 
  public:
-  EIGEN_STRONG_INLINE MarginPass(const RowPackets<Scalar>& packets, const Scalar* in, Scalar* out,
+  EIGEN_ALWAYS_INLINE MarginPass(const RowPackets<Scalar>& packets, const Scalar* in, Scalar* out,
                                  const RowMargin<Scalar>& margin)
       : packets_(packets), in_(in), out_(out), margin_(margin) {
     largest_[0] = largest_[1] = packet::broadcast(-infinity);
@@ -72,7 +72,7 @@ class MarginPass {
   }
 
   template <int Count>
-  EIGEN_STRONG_INLINE void step(Index at) {
+  EIGEN_ALWAYS_INLINE void step(Index at) {
     for (int i = 0; i < Count; ++i) {
       const P u = apply(at + i * packets_.width);
       packet::store(out_ + at + i * packets_.width, u);
@@ -82,14 +82,14 @@ class MarginPass {
   }
 
   /// The largest, NaN left aside or not; -inf if nothing is larger.
-  EIGEN_STRONG_INLINE Scalar finish() {
+  EIGEN_ALWAYS_INLINE Scalar finish() {
     if (packets_.overlaps) packet::store(out_ + packets_.last, tail_);
     return packet::max_lane(packet::max(largest_[0], largest_[1]));
   }
-  EIGEN_STRONG_INLINE Scalar smallest() const { return packet::min_lane(smallest_); }
+  EIGEN_ALWAYS_INLINE Scalar smallest() const { return packet::min_lane(smallest_); }
 
  private:
-  EIGEN_STRONG_INLINE P apply(Index at) const {
+  EIGEN_ALWAYS_INLINE P apply(Index at) const {
     const P f = packet::load(in_ + at);
     const P offset = packet::load(margin_.offset + at);
     if constexpr (Scaled) {
@@ -114,7 +114,7 @@ class ExpPass {
   using P = Packet<Scalar>;
 
  public:
-  EIGEN_STRONG_INLINE ExpPass(const RowPackets<Scalar>& packets, Scalar* data, Scalar shift,
+  EIGEN_ALWAYS_INLINE ExpPass(const RowPackets<Scalar>& packets, Scalar* data, Scalar shift,
                               const Scalar* weights = nullptr)
       : packets_(packets), data_(data), weights_(weights), shift_(packet::broadcast(shift)) {
     sum_[0] = sum_[1] = weighted_ = packet::broadcast(Scalar(0));
@@ -129,7 +129,7 @@ class ExpPass {
   }
 
   template <int Count>
-  EIGEN_STRONG_INLINE void step(Index at) {
+  EIGEN_ALWAYS_INLINE void step(Index at) {
     for (int i = 0; i < Count; ++i) {
       Scalar* const data = data_ + at + i * packets_.width;
       const P difference = packet::psub(packet::load(data), shift_);
@@ -142,11 +142,11 @@ class ExpPass {
     }
   }
 
-  EIGEN_STRONG_INLINE Scalar finish() {
+  EIGEN_ALWAYS_INLINE Scalar finish() {
     if (packets_.overlaps) packet::store(data_ + packets_.last, tail_);
     return packet::sum_lanes(packet::padd(sum_[0], sum_[1]));
   }
-  EIGEN_STRONG_INLINE Scalar weighted() const { return -packet::sum_lanes(weighted_); }
+  EIGEN_ALWAYS_INLINE Scalar weighted() const { return -packet::sum_lanes(weighted_); }
 
  private:
   const RowPackets<Scalar>& packets_;
@@ -164,7 +164,7 @@ class ScalePass {
   using P = Packet<Scalar>;
 
  public:
-  EIGEN_STRONG_INLINE ScalePass(const RowPackets<Scalar>& packets, Scalar* data, Scalar factor,
+  EIGEN_ALWAYS_INLINE ScalePass(const RowPackets<Scalar>& packets, Scalar* data, Scalar factor,
                                 const Scalar* scale = nullptr, Scalar weight = 0,
                                 const Scalar* weights = nullptr)
       : packets_(packets),
@@ -177,18 +177,18 @@ class ScalePass {
   }
 
   template <int Count>
-  EIGEN_STRONG_INLINE void step(Index at) {
+  EIGEN_ALWAYS_INLINE void step(Index at) {
     for (int i = 0; i < Count; ++i) {
       packet::store(data_ + at + i * packets_.width, apply(at + i * packets_.width));
     }
   }
 
-  EIGEN_STRONG_INLINE void finish() {
+  EIGEN_ALWAYS_INLINE void finish() {
     if (packets_.overlaps) packet::store(data_ + packets_.last, tail_);
   }
 
  private:
-  EIGEN_STRONG_INLINE P apply(Index at) const {
+  EIGEN_ALWAYS_INLINE P apply(Index at) const {
     P result = packet::pmul(packet::load(data_ + at), factor_);
     if constexpr (Weighted) result = packet::pmadd(packet::load(weights_ + at), weight_, result);
     if constexpr (Scaled) result = packet::pmul(result, packet::load(scale_ + at));

@@ -20,9 +20,6 @@
 /// hard label with a gradient.
 namespace ballast::detail {
 
-/// Most rows in a block: what is one number per row is kept on the stack.
-inline constexpr Index softmax_block_rows = 1024;
-
 /// Rows shorter than this are transposed into strips. The transposed strip is on the stack.
 inline constexpr Index softmax_short_row = 17;
 
@@ -76,12 +73,9 @@ class SoftmaxBlock {
     const bool columns = batch_.logits.row_stride == 1 && batch_.gradient.row_stride == 1;
     const bool rows_contiguous = batch_.logits.col_stride == 1 && batch_.gradient.col_stride == 1;
     if (rows_contiguous && parameters_.classes >= std::max(softmax_short_row, width)) {
-      SoftmaxRowPipeline<Scalar, Shape, Scaled, Smooth>(parameters_, shape_, batch_)
-          .run(rows_, losses_.data());
+      SoftmaxRowPipeline<Scalar, Shape, Scaled, Smooth>(parameters_, shape_, batch_, losses_.data())
+          .run(rows_);
       return;
-    }
-    for (Index row = 0; row < rows_; ++row) {
-      row_weights_[static_cast<std::size_t>(row)] = static_cast<Scalar>(batch_.weight(row));
     }
     Index row = 0;
     constexpr int strip_packets = Offset == OffsetKind::per_class ? 4 : 1;
@@ -96,12 +90,11 @@ class SoftmaxBlock {
   template <bool Scaled, OffsetKind Offset, bool Smooth, int Packets>
   void strip(Index row, Index count, bool columns) {
     using Strip = SoftmaxStrip<Scalar, Shape, Scaled, Offset, Smooth, Packets>;
-    Strip strip(parameters_, shape_, batch_.labels + row, count);
-    const Scalar* weights = row_weights_.data() + row;
+    Strip strip(parameters_, shape_, batch_, row, count);
     Scalar* losses = losses_.data() + row;
     if (columns) {
       strip.run(&batch_.logits(row, 0), batch_.logits.col_stride, &batch_.gradient(row, 0),
-                batch_.gradient.col_stride, weights, losses);
+                batch_.gradient.col_stride, losses);
       return;
     }
     std::array<Scalar, std::size_t(Strip::rows * softmax_short_row)> tile;
@@ -110,7 +103,7 @@ class SoftmaxBlock {
         tile[static_cast<std::size_t>(k * Strip::rows + r)] = batch_.logits(row + r, k);
       }
     }
-    strip.run(tile.data(), Strip::rows, tile.data(), Strip::rows, weights, losses);
+    strip.run(tile.data(), Strip::rows, tile.data(), Strip::rows, losses);
     for (Index r = 0; r < count; ++r) {
       for (Index k = 0; k < parameters_.classes; ++k) {
         batch_.gradient(row + r, k) = tile[static_cast<std::size_t>(k * Strip::rows + r)];
@@ -135,7 +128,6 @@ class SoftmaxBlock {
   const SoftmaxBatch<Scalar>& batch_;
   Index rows_;
   std::array<Scalar, std::size_t(softmax_block_rows)> losses_;
-  std::array<Scalar, std::size_t(softmax_block_rows)> row_weights_;
 };
 
 }  // namespace ballast::detail

@@ -15,6 +15,9 @@
 /// common cases, and are tested against it.
 namespace ballast::detail {
 
+/// Most rows in a block: what is one number per row is kept on the stack.
+inline constexpr Index softmax_block_rows = 1024;
+
 /// A matrix of either storage order.
 template <typename Scalar>
 struct StridedMatrix {
@@ -63,10 +66,11 @@ struct SoftmaxParameters {
 
 /// A weight of 0 silences an infinite loss.
 template <typename Scalar, typename Shape>
-EIGEN_STRONG_INLINE ShapeValue<Scalar> weighted_shape(const Shape& shape,
+EIGEN_ALWAYS_INLINE ShapeValue<Scalar> weighted_shape(const Shape& shape,
                                                       const Likelihood<Scalar>& likelihood, Scalar weight) {
-  if (weight == 0) return {likelihood.p - likelihood.p, 0};  // 0, or the NaN of the row
-  return shape(likelihood, weight);
+  const ShapeValue<Scalar> at = shape(likelihood, weight);
+  const Scalar nothing = likelihood.p - likelihood.p;  // 0, or the NaN of the row
+  return {weight == 0 ? nothing : at.value, weight == 0 ? Scalar(0) : at.slope};
 }
 
 /// Target of one row: a label, or a distribution over the classes.
@@ -226,8 +230,8 @@ inline double weighted_loss(double weight, double loss) {
 
 /// One row: writes its gradient and value, returns its share of the total.
 template <typename Scalar, typename Shape>
-double softmax_row(const SoftmaxParameters<Scalar>& parameters, const Shape& shape,
-                   const SoftmaxBatch<Scalar>& batch, Index row) {
+[[gnu::noinline]] double softmax_row(const SoftmaxParameters<Scalar>& parameters, const Shape& shape,
+                                     const SoftmaxBatch<Scalar>& batch, Index row) {
   const Scalar* logits = &batch.logits(row, 0);
   const Index stride = batch.logits.col_stride;
   SoftmaxTarget<Scalar> targets[2];
@@ -276,8 +280,8 @@ double softmax_row(const SoftmaxParameters<Scalar>& parameters, const Shape& sha
 /// Row against a label where the margin is already in it: `data` holds u, and is overwritten with the
 /// gradient. Returns the loss, without the weight.
 template <typename Scalar, typename Shape>
-Scalar softmax_after_margin(const SoftmaxParameters<Scalar>& parameters, const Shape& shape, Index label,
-                            Scalar row_weight, Scalar* data, Index stride) {
+[[gnu::noinline]] Scalar softmax_after_margin(const SoftmaxParameters<Scalar>& parameters, const Shape& shape,
+                                              Index label, Scalar row_weight, Scalar* data, Index stride) {
   SoftmaxParameters<Scalar> plain = parameters;
   plain.scale = plain.offset = plain.target_offset = plain.pairwise = nullptr;
   SoftmaxTarget<Scalar> target;

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
+#include <cmath>
+#include <cstddef>
 #include <limits>
 
 #include <Eigen/Core>
 
 #include <ballast/core/exp.hpp>
 #include <ballast/core/packet.hpp>
+#include <ballast/core/types.hpp>
 #include <ballast/losses/shapes.hpp>
+#include <ballast/losses/softmax_kernel.hpp>
 
 namespace ballast::detail {
 
@@ -28,7 +33,7 @@ struct SoftmaxOutcome {
 ///     loss = log(1 + rest e^d)            d <= 0, y is on top
 ///     loss = d + log(rest + e^-d)         d > 0
 template <typename Scalar>
-EIGEN_STRONG_INLINE SoftmaxOutcome<Scalar> softmax_outcome(Packet<Scalar> rest, const Packet<Scalar>& shift,
+EIGEN_ALWAYS_INLINE SoftmaxOutcome<Scalar> softmax_outcome(Packet<Scalar> rest, const Packet<Scalar>& shift,
                                                            const Packet<Scalar>& label_logit) {
   using namespace packet;
   using P = Packet<Scalar>;
@@ -58,5 +63,79 @@ EIGEN_STRONG_INLINE SoftmaxOutcome<Scalar> softmax_outcome(Packet<Scalar> rest, 
   return {padd(pselect(on_top, zero, difference), log_total), pmul(pselect(on_top, power, one), inverse),
           pmul(own, inverse), pmul(others, inverse)};
 }
+
+/// What is one number per row, for up to Capacity rows: from the label's logit and the sums of the passes to
+/// the loss and to what the passes make the gradient of.
+template <typename Scalar, typename Shape, bool Scaled, bool Smooth, int Capacity>
+class SoftmaxGroup {
+  static constexpr Index width = packet_size<Scalar>;
+  static_assert(Capacity % width == 0);
+  using RowScalars = std::array<Scalar, std::size_t(Capacity)>;
+
+ public:
+  // In: all of them set before weigh.
+  RowScalars label_logit{};   ///< u_y
+  RowScalars row_weight{};    ///< of the sample, over the normaliser
+  RowScalars label_weight{};  ///< alpha_y
+  RowScalars label_scale{};   ///< s_y, Scaled only
+  RowScalars shift{};
+  RowScalars sum{};       ///< of exp(u_k - shift): over k != y, or over all if Smooth
+  RowScalars smoothed{};  ///< sum_k eps r_k alpha_k (shift - u_k), Smooth only
+  // Out.
+  RowScalars loss{};            ///< without the row's weight
+  RowScalars factor{};          ///< gradient of the others over exp(u_k - shift)
+  RowScalars label_gradient{};  ///< at the label; what is added there if Smooth
+
+  /// Takes in a row: its label, that label's logit, its weight.
+  EIGEN_ALWAYS_INLINE void set(Index row, const SoftmaxParameters<Scalar>& parameters, Index label,
+                               Scalar logit, double weight) {
+    const auto r = static_cast<std::size_t>(row);
+    label_logit[r] = parameters.label_logit(label, logit);
+    row_weight[r] = static_cast<Scalar>(weight);
+    label_weight[r] = parameters.weight(label);
+    if constexpr (Scaled) label_scale[r] = parameters.scale[label];
+  }
+
+  [[gnu::noinline]] void weigh(const SoftmaxParameters<Scalar>& parameters, const Shape& shape, Index count) {
+    if constexpr (Smooth) {
+      weigh_smooth(parameters, count);
+    } else {
+      weigh_label(shape, count);
+    }
+  }
+
+ private:
+  void weigh_label(const Shape& shape, Index count) {
+    RowScalars log_p, p, miss;
+    for (Index r = 0; r < count; r += width) {
+      const auto outcome = softmax_outcome<Scalar>(
+          packet::load(sum.data() + r), packet::load(shift.data() + r), packet::load(label_logit.data() + r));
+      packet::store(log_p.data() + r, packet::psub(packet::broadcast(Scalar(0)), outcome.loss));
+      packet::store(factor.data() + r, outcome.factor);
+      packet::store(p.data() + r, outcome.p);
+      packet::store(miss.data() + r, outcome.miss);
+    }
+    for (std::size_t r = 0; r < static_cast<std::size_t>(count); ++r) {
+      const ShapeValue<Scalar> value =
+          weighted_shape(shape, Likelihood<Scalar>{log_p[r], p[r], miss[r]}, label_weight[r]);
+      const Scalar slope = row_weight[r] * value.slope;
+      loss[r] = value.value;
+      factor[r] *= -slope;
+      label_gradient[r] = slope * miss[r];
+      if constexpr (Scaled) label_gradient[r] *= label_scale[r];
+    }
+  }
+
+  void weigh_smooth(const SoftmaxParameters<Scalar>& parameters, Index count) {
+    for (std::size_t r = 0; r < static_cast<std::size_t>(count); ++r) {
+      const Scalar weight = (1 - parameters.smoothing) * label_weight[r];
+      const Scalar total = weight + parameters.smoothing_total;
+      loss[r] = total * std::log(sum[r]) + smoothed[r] + weight * (shift[r] - label_logit[r]);
+      factor[r] = row_weight[r] * total / sum[r];
+      label_gradient[r] = -row_weight[r] * weight;
+      if constexpr (Scaled) label_gradient[r] *= label_scale[r];
+    }
+  }
+};
 
 }  // namespace ballast::detail

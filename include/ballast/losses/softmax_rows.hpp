@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <limits>
+
 #include <Eigen/Core>
 
 #include <ballast/core/packet.hpp>
 #include <ballast/core/softmax_passes.hpp>
 #include <ballast/core/types.hpp>
-#include <ballast/losses/shapes.hpp>
 #include <ballast/losses/softmax_kernel.hpp>
 #include <ballast/losses/softmax_outcome.hpp>
 
 namespace ballast::detail {
 
-/// Value and gradient of contiguous rows against hard labels, three rows at a time: while the margin and the
-/// largest of one row are taken, the one before is exponentiated and the one before that scaled.
+/// Value and gradient of contiguous rows against hard labels, as a pipeline: one loop takes the margin and
+/// the largest of a row, exponentiates the row before it, and scales a row of the group before that. What is
+/// one number per row is computed a group at a time.
 ///
 /// The gradient's rows are the only workspace. They hold u, then exp(u - shift), then the gradient; the
 /// label's own entry is taken out between the first two (exp(-inf) = 0), see softmax_outcome. With smoothing
@@ -23,149 +28,161 @@ namespace ballast::detail {
 template <typename Scalar, typename Shape, bool Scaled, bool Smooth>
 class SoftmaxRowPipeline {
  public:
-  SoftmaxRowPipeline(const SoftmaxParameters<Scalar>& parameters, const Shape& shape,
-                     const SoftmaxBatch<Scalar>& batch)
-      : parameters_(parameters), shape_(shape), batch_(batch), packets_(parameters.classes) {}
-
   /// @param losses  the loss of each row, without its weight
-  void run(Index rows, Scalar* losses) const {
-    Row margin, power, scale;  // the row in each pass
-    for (Index i = 0; i < rows || power.active || scale.active; ++i) {
-      margin = i < rows ? begin(i) : Row();
-      if (margin.active && power.active && scale.active) {
-        Margin_ first = margin_pass(margin);
-        Exp_ second = exp_pass(power);
-        Scale_ third = scale_pass(scale);
-        packets_.run(first, second, third);
-        end_margin(first, margin);
-        end_exp(second, power, losses);
-        end_scale(third, scale);
+  SoftmaxRowPipeline(const SoftmaxParameters<Scalar>& parameters, const Shape& shape,
+                     const SoftmaxBatch<Scalar>& batch, Scalar* losses)
+      : parameters_(parameters),
+        shape_(shape),
+        batch_(batch),
+        losses_(losses),
+        packets_(parameters.classes),
+        log_size_(log_group_size(parameters.classes)),
+        group_size_(Index(1) << log_size_) {}
+
+  [[gnu::noinline]] void run(Index rows) {
+    const Index active = take_active(rows);
+    for (Index i = -1; i < active + group_size_; ++i) {
+      const Index before = i - group_size_;  // its group is complete
+      if (i >= 0 && i + 1 < active && before >= 0 && regular(i) && regular(before)) {
+        Margin margin = margin_pass(i + 1);
+        Exp exp = exp_pass(i);
+        Scale scale = scale_pass(before);
+        packets_.run(margin, exp, scale);
+        end(margin, i + 1);
+        end(exp, i);
+        end(scale, before);
       } else {
-        if (margin.active) {
-          Margin_ pass = margin_pass(margin);
-          packets_.run(pass);
-          end_margin(pass, margin);
-        }
-        if (power.active) {
-          Exp_ pass = exp_pass(power);
-          packets_.run(pass);
-          end_exp(pass, power, losses);
-        }
-        if (scale.active) {
-          Scale_ pass = scale_pass(scale);
-          packets_.run(pass);
-          end_scale(pass, scale);
-        }
+        // The ends of the pipeline: each pass by itself.
+        if (i + 1 < active) run_margin(i + 1);
+        if (i >= 0 && i < active && regular(i)) run_exp(i);
+        if (before >= 0 && regular(before)) run_scale(before);
       }
-      if (margin.irregular) losses[margin.index] = general(margin);
-      scale = power;
-      power = margin;
-      power.active = margin.active && !margin.irregular;
+      if (i >= 0 && i < active && (slot(i + 1) == 0 || i + 1 == active)) end_group(i);
     }
   }
 
  private:
-  using Margin_ = MarginPass<Scalar, Scaled, Smooth>;
-  using Exp_ = ExpPass<Scalar, Smooth>;
-  using Scale_ = ScalePass<Scalar, Scaled, Smooth>;
+  using Margin = MarginPass<Scalar, Scaled, Smooth>;
+  using Exp = ExpPass<Scalar, Smooth>;
+  using Scale = ScalePass<Scalar, Scaled, Smooth>;
   static constexpr Scalar infinity = std::numeric_limits<Scalar>::infinity();
+  static constexpr int capacity = 16;
+  using Group = SoftmaxGroup<Scalar, Shape, Scaled, Smooth, capacity>;
 
-  struct Row {
-    bool active = false;
-    bool irregular = false;  // smoothing over a masked class
-    Index index = 0;
-    Index label = 0;
-    Scalar* data = nullptr;
-    Scalar label_logit = 0;  // u_y
-    Scalar shift = 0;
-    Scalar weight = 0;          // of the sample, over the normaliser
-    Scalar factor = 0;          // gradient of the others over exp(u - shift)
-    Scalar label_gradient = 0;  // at the label; Smooth: what is added there
-  };
-
-  Row begin(Index i) const {
-    Row row;
-    row.index = i;
-    row.label = batch_.labels[i];
-    row.data = &batch_.gradient(i, 0);
-    if (row.label < 0) {
-      for (Index k = 0; k < parameters_.classes; ++k) row.data[k] = 0;
-      return row;
-    }
-    row.active = true;
-    row.label_logit = parameters_.label_logit(row.label, batch_.logits(i, row.label));
-    row.weight = static_cast<Scalar>(batch_.weight(i));
-    return row;
+  /// A power of 2. A group's rows stay in the first-level cache until they are scaled.
+  static int log_group_size(Index classes) {
+    constexpr Index cached = 8192 / Index(sizeof(Scalar));
+    int log_size = 0;
+    while ((2 << log_size) <= capacity && (classes << (log_size + 1)) <= cached) ++log_size;
+    return log_size;
   }
 
-  EIGEN_STRONG_INLINE Margin_ margin_pass(const Row& row) const {
+  /// Lists the rows that have a label, zeroes the gradient of the others.
+  Index take_active(Index rows) {
+    Index active = 0;
+    for (Index row = 0; row < rows; ++row) {
+      if (batch_.labels[row] >= 0) {
+        rows_[static_cast<std::size_t>(active++)] = static_cast<std::int32_t>(row);
+      } else {
+        std::fill_n(&batch_.gradient(row, 0), parameters_.classes, Scalar(0));
+      }
+    }
+    return active;
+  }
+
+  Index row(Index i) const { return rows_[static_cast<std::size_t>(i)]; }
+  Index label(Index i) const { return batch_.labels[row(i)]; }
+  Scalar* data(Index i) const { return &batch_.gradient(row(i), 0); }
+  /// Groups in turn: that of the rows being scaled, and that of the rows being exponentiated. A row's margin
+  /// may be the first of the next, which is by then done with.
+  Group& group(Index i) { return groups_[static_cast<std::size_t>((i >> log_size_) & 3)]; }
+  std::size_t slot(Index i) const { return static_cast<std::size_t>(i & (group_size_ - 1)); }
+  bool regular(Index i) { return !Smooth || group(i).shift[slot(i)] < infinity; }
+
+  [[gnu::noinline]] void run_margin(Index i) {
+    Margin pass = margin_pass(i);
+    packets_.run(pass);
+    end(pass, i);
+  }
+  [[gnu::noinline]] void run_exp(Index i) {
+    Exp pass = exp_pass(i);
+    packets_.run(pass);
+    end(pass, i);
+  }
+  [[gnu::noinline]] void run_scale(Index i) {
+    Scale pass = scale_pass(i);
+    packets_.run(pass);
+    end(pass, i);
+  }
+
+  EIGEN_ALWAYS_INLINE Margin margin_pass(Index i) {
+    group(i).set(i & (group_size_ - 1), parameters_, label(i), batch_.logits(row(i), label(i)),
+                 batch_.weight(row(i)));
     const Scalar* offset = parameters_.pairwise != nullptr
-                               ? parameters_.pairwise + row.label * parameters_.classes
+                               ? parameters_.pairwise + label(i) * parameters_.classes
                                : parameters_.offset;
-    return Margin_(packets_, &batch_.logits(row.index, 0), row.data, {parameters_.scale, offset});
+    return Margin(packets_, &batch_.logits(row(i), 0), data(i), {parameters_.scale, offset});
   }
 
-  EIGEN_STRONG_INLINE void end_margin(Margin_& pass, Row& row) const {
-    row.shift = pass.finish();
-    row.data[row.label] = Smooth ? row.label_logit : -infinity;
+  EIGEN_ALWAYS_INLINE void end(Margin& pass, Index i) {
+    const Scalar label_logit = group(i).label_logit[slot(i)];
+    Scalar& shift = group(i).shift[slot(i)];
+    shift = pass.finish();
+    data(i)[label(i)] = Smooth ? label_logit : -infinity;
     if constexpr (Smooth) {
-      row.shift = row.label_logit > row.shift ? row.label_logit : row.shift;
-      row.irregular = pass.smallest() == -infinity || row.label_logit == -infinity;
+      shift = std::max(shift, label_logit);
+      if (pass.smallest() == -infinity || label_logit == -infinity) {
+        // Smoothing over a masked class: the general kernel goes on from u.
+        losses_[row(i)] = softmax_after_margin(parameters_, shape_, label(i),
+                                               static_cast<Scalar>(batch_.weight(row(i))), data(i), Index(1));
+        shift = infinity;
+      }
     }
-    if (row.shift == -infinity) row.shift = 0;
+    if (shift == -infinity) shift = 0;
   }
 
-  EIGEN_STRONG_INLINE Exp_ exp_pass(const Row& row) const {
-    return Exp_(packets_, row.data, row.shift, parameters_.smoothing_weights);
+  EIGEN_ALWAYS_INLINE Exp exp_pass(Index i) {
+    return Exp(packets_, data(i), group(i).shift[slot(i)], parameters_.smoothing_weights);
   }
 
-  EIGEN_STRONG_INLINE void end_exp(Exp_& pass, Row& row, Scalar* losses) const {
-    const Scalar sum = pass.finish();
-    const Scalar weight = parameters_.weight(row.label);
-    const Scalar scale = Scaled ? parameters_.scale[row.label] : Scalar(1);
-    if constexpr (Smooth) {
-      const Scalar label_weight = (1 - parameters_.smoothing) * weight;
-      const Scalar total_weight = label_weight + parameters_.smoothing_total;
-      losses[row.index] =
-          total_weight * std::log(sum) + pass.weighted() + label_weight * (row.shift - row.label_logit);
-      row.factor = row.weight * total_weight / sum;
-      row.label_gradient = -row.weight * label_weight * scale;
-    } else {
-      const auto outcome = softmax_outcome<Scalar>(packet::broadcast(sum), packet::broadcast(row.shift),
-                                                   packet::broadcast(row.label_logit));
-      const Scalar miss = packet::first_lane(outcome.miss);
-      const Likelihood<Scalar> likelihood{-packet::first_lane(outcome.loss), packet::first_lane(outcome.p),
-                                          miss};
-      const ShapeValue<Scalar> value = weighted_shape(shape_, likelihood, weight);
-      losses[row.index] = value.value;
-      row.factor = -row.weight * value.slope * packet::first_lane(outcome.factor);
-      row.label_gradient = row.weight * value.slope * miss * scale;
+  EIGEN_ALWAYS_INLINE void end(Exp& pass, Index i) {
+    group(i).sum[slot(i)] = pass.finish();
+    if constexpr (Smooth) group(i).smoothed[slot(i)] = pass.weighted();
+  }
+
+  /// Row i was the last of its group.
+  void end_group(Index i) {
+    const Index count = (i & (group_size_ - 1)) + 1;
+    group(i).weigh(parameters_, shape_, count);
+    for (Index j = i + 1 - count; j <= i; ++j) {
+      if (regular(j)) losses_[row(j)] = group(j).loss[slot(j)];
     }
   }
 
-  EIGEN_STRONG_INLINE Scale_ scale_pass(const Row& row) const {
-    return Scale_(packets_, row.data, row.factor, parameters_.scale, row.weight,
-                  parameters_.smoothing_weights);
+  EIGEN_ALWAYS_INLINE Scale scale_pass(Index i) {
+    return Scale(packets_, data(i), group(i).factor[slot(i)], parameters_.scale, group(i).row_weight[slot(i)],
+                 parameters_.smoothing_weights);
   }
 
-  EIGEN_STRONG_INLINE void end_scale(Scale_& pass, const Row& row) const {
+  EIGEN_ALWAYS_INLINE void end(Scale& pass, Index i) {
     pass.finish();
+    const Scalar gradient = group(i).label_gradient[slot(i)];
     if constexpr (Smooth) {
-      row.data[row.label] += row.label_gradient;
+      data(i)[label(i)] += gradient;
     } else {
-      row.data[row.label] = row.label_gradient;
+      data(i)[label(i)] = gradient;
     }
-  }
-
-  /// A row whose u holds -inf, with smoothing: the general kernel goes on from u.
-  [[gnu::noinline]] Scalar general(const Row& row) const {
-    return softmax_after_margin(parameters_, shape_, row.label, row.weight, row.data, Index(1));
   }
 
   const SoftmaxParameters<Scalar>& parameters_;
   const Shape& shape_;
   const SoftmaxBatch<Scalar>& batch_;
+  Scalar* losses_;
   RowPackets<Scalar> packets_;
+  int log_size_;
+  Index group_size_;
+  std::array<Group, 4> groups_;
+  std::array<std::int32_t, std::size_t(softmax_block_rows)> rows_;  // those with a label
 };
 
 }  // namespace ballast::detail

@@ -35,62 +35,61 @@ class SoftmaxStrip {
   static constexpr Index rows = Packets * width;
 
   /// @param count  rows in use; all but the last strip have all of them
-  SoftmaxStrip(const SoftmaxParameters<Scalar>& parameters, const Shape& shape, const Index* labels,
-               Index count)
-      : parameters_(parameters), shape_(shape), labels_(labels), count_(count) {}
+  SoftmaxStrip(const SoftmaxParameters<Scalar>& parameters, const Shape& shape,
+               const SoftmaxBatch<Scalar>& batch, Index first, Index count)
+      : parameters_(parameters),
+        shape_(shape),
+        batch_(batch),
+        labels_(batch.labels + first),
+        first_(first),
+        count_(count) {}
 
   /// @param in, out     class k of row r at [k * stride + r]; may be the same
-  /// @param row_weights  of each row, over the normaliser
   /// @param losses      the loss of each row, without its weight
-  EIGEN_STRONG_INLINE void run(const Scalar* in, Index in_stride, Scalar* out, Index out_stride,
-                               const Scalar* row_weights, Scalar* losses) {
+  [[gnu::noinline]] void run(const Scalar* in, Index in_stride, Scalar* out, Index out_stride,
+                             Scalar* losses) {
     keep_label_logits(in, in_stride);
     margin_pass(in, in_stride, out, out_stride);
     if (Smooth && irregular_) {
       for (Index r = 0; r < count_; ++r) {
         if (labels_[r] < 0) continue;
-        losses[r] =
-            softmax_after_margin(parameters_, shape_, labels_[r], row_weights[r], out + r, out_stride);
+        losses[r] = softmax_after_margin(parameters_, shape_, labels_[r],
+                                         group_.row_weight[static_cast<std::size_t>(r)], out + r, out_stride);
       }
     } else {
       exp_pass(out, out_stride);
-      weigh(row_weights, losses);
+      weigh(losses);
       scale_pass(out, out_stride);
     }
     finish_labels(out, out_stride);
   }
 
  private:
-  using RowScalars = std::array<Scalar, std::size_t(rows)>;
-
-  EIGEN_STRONG_INLINE P load_lanes(const Scalar* from, int i) const {
+  EIGEN_ALWAYS_INLINE P load_lanes(const Scalar* from, int i) const {
     if constexpr (Packets == 1) {
       if (count_ < width) return packet::load_first(from, count_, Scalar(0));
     }
     return packet::load(from + i * width);
   }
-  EIGEN_STRONG_INLINE void store_lanes(Scalar* to, int i, const P& value) const {
+  EIGEN_ALWAYS_INLINE void store_lanes(Scalar* to, int i, const P& value) const {
     if constexpr (Packets == 1) {
       if (count_ < width) return packet::store_first(to, value, count_);
     }
     packet::store(to + i * width, value);
   }
-  static EIGEN_STRONG_INLINE P lanes_of(const RowScalars& scalars, int i) {
+  static EIGEN_ALWAYS_INLINE P lanes_of(const std::array<Scalar, std::size_t(rows)>& scalars, int i) {
     return packet::load(scalars.data() + i * width);
   }
 
   void keep_label_logits(const Scalar* in, Index stride) {
-    label_logits_.fill(0);
     for (Index r = 0; r < count_; ++r) {
-      if (labels_[r] >= 0) {
-        label_logits_[static_cast<std::size_t>(r)] =
-            parameters_.label_logit(labels_[r], in[labels_[r] * stride + r]);
-      }
+      const Index label = std::max(labels_[r], Index(0));
+      group_.set(r, parameters_, label, in[label * stride + r], batch_.weight(first_ + r));
     }
   }
 
   /// Offsets of class k, one per row of packet i.
-  EIGEN_STRONG_INLINE P pairwise_offset(Index k, int i) const {
+  EIGEN_ALWAYS_INLINE P pairwise_offset(Index k, int i) const {
     Lanes<Scalar> lanes{};
     for (Index r = 0; r < std::min(width, count_ - i * width); ++r) {
       const Index label = std::max(labels_[i * width + r], Index(0));
@@ -99,7 +98,7 @@ class SoftmaxStrip {
     return packet::load(lanes.data());
   }
 
-  EIGEN_STRONG_INLINE P with_margin(const P& f, Index k, int i) const {
+  EIGEN_ALWAYS_INLINE P with_margin(const P& f, Index k, int i) const {
     P u = f;
     if constexpr (Scaled) u = packet::pmul(u, packet::broadcast(parameters_.scale[k]));
     if constexpr (Offset == OffsetKind::per_class) {
@@ -110,7 +109,7 @@ class SoftmaxStrip {
     return u;
   }
 
-  EIGEN_STRONG_INLINE void margin_pass(const Scalar* in, Index in_stride, Scalar* out, Index out_stride) {
+  EIGEN_ALWAYS_INLINE void margin_pass(const Scalar* in, Index in_stride, Scalar* out, Index out_stride) {
     P largest[std::size_t(Packets)];
     P smallest = packet::broadcast(infinity);
     for (P& lanes : largest) lanes = packet::broadcast(-infinity);
@@ -124,21 +123,21 @@ class SoftmaxStrip {
     }
     for (int i = 0; i < Packets; ++i) {
       shift_[i] = largest[i];
-      if constexpr (Smooth) shift_[i] = packet::max(shift_[i], lanes_of(label_logits_, i));
+      if constexpr (Smooth) shift_[i] = packet::max(shift_[i], lanes_of(group_.label_logit, i));
       const P none = packet::pcmp_eq(shift_[i], packet::broadcast(-infinity));
       shift_[i] = packet::pselect(none, packet::broadcast(Scalar(0)), shift_[i]);
     }
     bool label_masked = false;
     for (Index r = 0; r < count_; ++r) {
       if (labels_[r] < 0) continue;
-      const Scalar logit = label_logits_[static_cast<std::size_t>(r)];
+      const Scalar logit = group_.label_logit[static_cast<std::size_t>(r)];
       out[labels_[r] * out_stride + r] = Smooth ? logit : -infinity;
       label_masked = label_masked || logit == -infinity;
     }
     if constexpr (Smooth) irregular_ = label_masked || packet::min_lane(smallest) == -infinity;
   }
 
-  EIGEN_STRONG_INLINE void exp_pass(Scalar* out, Index stride) {
+  EIGEN_ALWAYS_INLINE void exp_pass(Scalar* out, Index stride) {
     for (int i = 0; i < Packets; ++i) sum_[i] = weighted_[i] = packet::broadcast(Scalar(0));
     for (Index k = 0; k < parameters_.classes; ++k) {
       for (int i = 0; i < Packets; ++i) {
@@ -155,57 +154,27 @@ class SoftmaxStrip {
   }
 
   /// Losses, and what the gradient is made of, from the sums.
-  EIGEN_STRONG_INLINE void weigh(const Scalar* row_weights, Scalar* losses) {
-    RowScalars factor, loss, p, miss, sum, weighted, shift;
+  EIGEN_ALWAYS_INLINE void weigh(Scalar* losses) {
     for (int i = 0; i < Packets; ++i) {
-      if constexpr (Smooth) {
-        packet::store(sum.data() + i * width, sum_[i]);
-        packet::store(weighted.data() + i * width, weighted_[i]);
-        packet::store(shift.data() + i * width, shift_[i]);
-      } else {
-        const auto outcome = softmax_outcome<Scalar>(sum_[i], shift_[i], lanes_of(label_logits_, i));
-        packet::store(loss.data() + i * width, outcome.loss);
-        packet::store(factor.data() + i * width, outcome.factor);
-        packet::store(p.data() + i * width, outcome.p);
-        packet::store(miss.data() + i * width, outcome.miss);
-      }
+      packet::store(group_.sum.data() + i * width, sum_[i]);
+      packet::store(group_.shift.data() + i * width, shift_[i]);
+      if constexpr (Smooth) packet::store(group_.smoothed.data() + i * width, weighted_[i]);
     }
-    factor_.fill(0);
-    label_gradient_.fill(0);
-    row_weight_.fill(0);
-    for (std::size_t r = 0; r < static_cast<std::size_t>(count_); ++r) {
-      const Index label = std::max(labels_[r], Index(0));
-      const Scalar weight = parameters_.weight(label);
-      const Scalar scale = Scaled ? parameters_.scale[label] : Scalar(1);
-      if constexpr (Smooth) {
-        const Scalar label_weight = (1 - parameters_.smoothing) * weight;
-        const Scalar total_weight = label_weight + parameters_.smoothing_total;
-        losses[r] =
-            total_weight * std::log(sum[r]) + weighted[r] + label_weight * (shift[r] - label_logits_[r]);
-        factor_[r] = row_weights[r] * total_weight / sum[r];
-        label_gradient_[r] = -row_weights[r] * label_weight * scale;
-        row_weight_[r] = -row_weights[r];
-      } else {
-        const ShapeValue<Scalar> value =
-            weighted_shape(shape_, Likelihood<Scalar>{-loss[r], p[r], miss[r]}, weight);
-        losses[r] = value.value;
-        factor_[r] = -row_weights[r] * value.slope * factor[r];
-        label_gradient_[r] = row_weights[r] * value.slope * miss[r] * scale;
-      }
-    }
+    group_.weigh(parameters_, shape_, count_);
+    std::copy_n(group_.loss.begin(), count_, losses);
   }
 
-  EIGEN_STRONG_INLINE void scale_pass(Scalar* out, Index stride) const {
+  EIGEN_ALWAYS_INLINE void scale_pass(Scalar* out, Index stride) const {
     P factor[std::size_t(Packets)], weight[std::size_t(Packets)];
     for (int i = 0; i < Packets; ++i) {
-      factor[i] = lanes_of(factor_, i);
-      if constexpr (Smooth) weight[i] = lanes_of(row_weight_, i);
+      factor[i] = lanes_of(group_.factor, i);
+      if constexpr (Smooth) weight[i] = lanes_of(group_.row_weight, i);
     }
     for (Index k = 0; k < parameters_.classes; ++k) {
       for (int i = 0; i < Packets; ++i) {
         P result = packet::pmul(load_lanes(out + k * stride, i), factor[i]);
         if constexpr (Smooth) {
-          result = packet::pmadd(packet::broadcast(parameters_.smoothing_weights[k]), weight[i], result);
+          result = packet::pmadd(packet::broadcast(-parameters_.smoothing_weights[k]), weight[i], result);
         }
         if constexpr (Scaled) result = packet::pmul(result, packet::broadcast(parameters_.scale[k]));
         store_lanes(out + k * stride, i, result);
@@ -219,25 +188,24 @@ class SoftmaxStrip {
       if (labels_[r] < 0) {
         for (Index k = 0; k < parameters_.classes; ++k) out[k * stride + r] = 0;
       } else if (!Smooth) {
-        out[labels_[r] * stride + r] = label_gradient_[static_cast<std::size_t>(r)];
+        out[labels_[r] * stride + r] = group_.label_gradient[static_cast<std::size_t>(r)];
       } else if (!irregular_) {
-        out[labels_[r] * stride + r] += label_gradient_[static_cast<std::size_t>(r)];
+        out[labels_[r] * stride + r] += group_.label_gradient[static_cast<std::size_t>(r)];
       }
     }
   }
 
   const SoftmaxParameters<Scalar>& parameters_;
   const Shape& shape_;
+  const SoftmaxBatch<Scalar>& batch_;
   const Index* labels_;
+  Index first_;  // row of the batch
   Index count_;
   bool irregular_ = false;  // smoothing over a masked class
   P shift_[std::size_t(Packets)];
   P sum_[std::size_t(Packets)];
   P weighted_[std::size_t(Packets)];
-  RowScalars label_logits_;
-  RowScalars factor_;
-  RowScalars label_gradient_;
-  RowScalars row_weight_;
+  SoftmaxGroup<Scalar, Shape, Scaled, Smooth, int(rows)> group_;
 };
 
 }  // namespace ballast::detail
