@@ -4,6 +4,7 @@
 /// Everything but interop/, which is included by who has the library it talks to.
 
 #include <ballast/adjustment/calibration.hpp>
+#include <ballast/adjustment/consistency.hpp>
 #include <ballast/adjustment/logit_adjustment.hpp>
 #include <ballast/adjustment/prior_shift.hpp>
 #include <ballast/adjustment/selection.hpp>
