@@ -4,6 +4,9 @@
 #include <ctime>
 #include <iostream>
 #include <string>
+#include <utility>
+
+#include <ballast/core/types.hpp>
 
 #if defined(_WIN32)
 #include <io.h>
@@ -18,15 +21,24 @@ namespace example {
 class Progress {
  public:
   Progress() = default;
-  ~Progress() { show(""); }
+  ~Progress() { write(""); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  void show(const std::string& line) const {
-    if (terminal_) std::cerr << "\r\033[K" << line << std::flush;
+  /// What goes on from here.
+  void stage(std::string what) {
+    stage_ = std::move(what);
+    write(stage_);
+  }
+  void epoch(ballast::Index epoch, ballast::Index epochs) const {
+    if (terminal_) write(stage_ + ", epoch " + std::to_string(epoch + 1) + " of " + std::to_string(epochs));
   }
 
  private:
+  void write(const std::string& line) const {
+    if (terminal_) std::cerr << "\r\033[K" << line << std::flush;
+  }
+
   static bool error_stream_is_terminal() {
 #if defined(_WIN32)
     return _isatty(2) != 0;
@@ -36,6 +48,7 @@ class Progress {
   }
 
   bool terminal_ = error_stream_is_terminal();
+  std::string stage_;
 };
 
 /// Processor seconds since it was made: unlike the time on the wall, the same on a busy machine.

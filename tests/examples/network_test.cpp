@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <new>
 
 #include "support/catch.hpp"
 #include "support/random_data.hpp"
@@ -30,7 +29,7 @@ double linear_loss(Network& network, const Matrix& inputs, const Matrix& coeffic
 TEST_CASE("network: the guard against allocation fires", "[examples]") {
   NoAllocation guard;
   CHECK_THROWS(Vector::Ones(3).eval());
-  ::operator delete(::operator new(8));
+  delete new int;
   CHECK(guard.news() > 0);
 }
 
