@@ -55,7 +55,7 @@ struct Calibration {
     const auto smooth = kernel().matrix(fds.bins());
     const Index dimensions = features.cols();
     const Eigen::MatrixXd target = smooth * Eigen::MatrixXd(state.mean);
-    Eigen::MatrixXd map(state.covariance.rows(), dimensions);
+    Eigen::MatrixXd maps(state.covariance.rows(), dimensions);
     if constexpr (full) {
       for (Index b = 0; b < bins; ++b) {
         Eigen::MatrixXd after = Eigen::MatrixXd::Zero(dimensions, dimensions);
@@ -64,16 +64,16 @@ struct Calibration {
         }
         const Eigen::MatrixXd before = state.covariance.middleRows(b * dimensions, dimensions);
         using Solver = Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd>;
-        map.middleRows(b * dimensions, dimensions) =
+        maps.middleRows(b * dimensions, dimensions) =
             Solver(after).operatorSqrt() * Solver(before).operatorInverseSqrt();
       }
     } else {
       const Eigen::ArrayXXd after = (smooth * Eigen::MatrixXd(state.covariance)).array();
-      map = (after / state.covariance.array()).max(0.1).min(10.0).sqrt();
+      maps = (after / state.covariance.array()).max(0.1).min(10.0).sqrt();
     }
     mean = state.mean.template cast<float>();
     target_mean = target.cast<float>();
-    this->map = map.cast<float>();
+    map = maps.cast<float>();
   }
 
   /// In units of 1e-3 of the largest entry: enough to tell right from wrong for either form in float.

@@ -35,11 +35,10 @@ struct Problem {
       real[i] = static_cast<float>(static_cast<double>(labels[i]) + within);
       counts[labels[i]] += 1;
     }
-    const auto window = kernel().window();
     Eigen::VectorXd density = kernel().matrix(partition) * counts.cwiseSqrt();
     bin_weights = density.cwiseInverse();
     bin_weights *= static_cast<double>(samples) / counts.dot(bin_weights);
-    this->window = window.cast<float>();
+    window = kernel().window().cast<float>();
   }
 
   static ballast::SmoothingKernel kernel() {

@@ -7,6 +7,7 @@
 #include <string>
 #include <type_traits>
 
+#include <ballast/core/exp.hpp>
 #include <ballast/losses/presets.hpp>
 #include <ballast/losses/softmax_loss.hpp>
 
@@ -138,7 +139,7 @@ Implementation exp_only(const BatchPtr<Scalar, Order>& batch) {
     const Packet shift = ei::pset1<Packet>(Scalar(-8));
     const auto shifted_exp = [&](Index i) {
       const Packet x = ei::padd(ei::ploadu<Packet>(from + i), shift);
-      ei::pstoreu(to + i, ei::pexp(x));
+      ei::pstoreu(to + i, ballast::detail::exp_nonpositive<Scalar>(x));
     };
     for (Index i = 0; i + 2 * n <= batch->logits.size(); i += 2 * n) {
       shifted_exp(i);

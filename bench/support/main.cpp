@@ -43,7 +43,7 @@ struct Settings {
   std::string filter;
   std::string against;
   std::string goals = BALLAST_BENCH_GOALS;
-  std::string json;
+  std::string rows;
 };
 
 Settings settings;
@@ -94,12 +94,12 @@ void print_row(const std::string& path, const std::string& ours, const std::stri
   std::fflush(stdout);
 }
 
-/// Prints the table as cases finish, and appends the rows that have a goal to the JSON file, one object a
-/// line.
+/// Prints the table as cases finish, and appends the rows to a file: path, against, seconds of ours, ratio,
+/// sense, goal (or -), separated by tabs.
 class Table : public benchmark::BenchmarkReporter {
  public:
   explicit Table(std::map<std::string, Key> keys) : keys_(std::move(keys)) {
-    if (!settings.json.empty()) json_.open(settings.json, std::ios::app);
+    if (!settings.rows.empty()) rows_.open(settings.rows, std::ios::app);
   }
 
   bool ReportContext(const Context&) override { return true; }
@@ -130,14 +130,14 @@ class Table : public benchmark::BenchmarkReporter {
               !goal.stated ? "-"
               : met        ? "yes"
                            : "NO");
-    if (goal.stated && json_.is_open()) {
-      json_ << R"({"path": ")" << path << R"(", "against": ")" << against << R"(", "ratio": )" << ratio
-            << R"(, "goal": )" << goal.ratio << R"(, "sense": ")" << sense << "\"}" << std::endl;
+    if (rows_.is_open()) {
+      rows_ << path << '\t' << against << '\t' << run.counters.at("ours") << '\t' << ratio << '\t' << sense
+            << '\t' << (goal.stated ? decimal(goal.ratio) : "-") << std::endl;
     }
   }
 
   std::map<std::string, Key> keys_;
-  std::ofstream json_;
+  std::ofstream rows_;
   bool failed_ = false;
 };
 
@@ -150,14 +150,14 @@ constexpr const char* usage =
     "  --quick         a brief run: rougher ratios\n"
     "  --all           also the cases without a goal\n"
     "  --goals=FILE    another table of goals\n"
-    "  --json=FILE     append rows that have a goal, one JSON object a line\n"
+    "  --rows=FILE     append the rows, separated by tabs\n"
     "  --no-header     rows only\n";
 
 void read_arguments(int argc, char** argv) {
   const std::pair<const char*, std::string*> texts[] = {{"--filter=", &settings.filter},
                                                         {"--against=", &settings.against},
                                                         {"--goals=", &settings.goals},
-                                                        {"--json=", &settings.json}};
+                                                        {"--rows=", &settings.rows}};
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     const auto text = std::find_if(std::begin(texts), std::end(texts),

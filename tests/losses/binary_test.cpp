@@ -222,16 +222,14 @@ TEST_CASE("binary: gradient is the derivative of the value", "[losses]") {
 TEMPLATE_TEST_CASE("binary: extreme logits give the limits", "[losses]", float, double) {
   using Scalar = TestType;
   const Scalar inf = infinity<Scalar>;
-  const Scalar tiny = std::numeric_limits<Scalar>::min();
   const BinaryLoss<Scalar> loss(1);
   MatrixX<Scalar> logits(6, 1), targets(6, 1), values(6, 1), gradient(6, 1);
   logits << 1e4f, -1e4f, 1e4f, -1e4f, inf, -inf;
   targets << 1, 0, 0, 1, 1, 0;
   loss.each(logits, targets, values, gradient);
   for (const Index i : {0, 1, 4, 5}) {
-    CHECK(values(i) >= 0);
-    CHECK(values(i) <= tiny);
-    CHECK(std::abs(gradient(i)) <= tiny);
+    CHECK(values(i) == 0);
+    CHECK(gradient(i) == 0);
   }
   CHECK(values(2) == Scalar(1e4));
   CHECK(gradient(2) == 1);

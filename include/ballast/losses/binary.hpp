@@ -11,11 +11,13 @@
 #include <Eigen/Core>
 
 #include <ballast/core/check.hpp>
+#include <ballast/core/exp.hpp>
+#include <ballast/core/packet.hpp>
 #include <ballast/core/parallel.hpp>
 #include <ballast/core/types.hpp>
 #include <ballast/core/view.hpp>
 #include <ballast/data/class_distribution.hpp>
-#include <ballast/losses/softmax_loss.hpp>
+#include <ballast/losses/reduction.hpp>
 
 namespace ballast {
 
@@ -255,7 +257,8 @@ class BinaryPass {
     entries.logit = entries.ignored.select(Scalar(0), entries.logit);
 
     const Array& u = entries.logit;
-    const Array small = (-u.abs()).exp();  // e^-|u|, so that nothing overflows
+    Array small(u.size()), log_term(u.size());
+    exp_and_log(u, small, log_term);
     if (batch_.gradient.data != nullptr) {
       const Array upper = Scalar(1) / (1 + small);  // sigma(|u|)
       const Array lower = small * upper;            // sigma(-|u|)
@@ -265,7 +268,6 @@ class BinaryPass {
       store(tile, keep_nan(u, gradient), batch_.gradient);
     }
     // A factor of 0 leaves its term out, infinite or not.
-    const Array log_term = small.log1p();
     const Array positive =
         (entries.positive > 0).select(entries.positive * (log_term + (-u).max(Scalar(0))), 0);
     const Array negative = (entries.negative > 0).select(entries.negative * (log_term + u.max(Scalar(0))), 0);
@@ -274,7 +276,18 @@ class BinaryPass {
     return static_cast<double>(values.sum());
   }
 
-  /// NaN where u is: packet comparisons and exp may lose it.
+  /// e^-|u|, which cannot overflow, and log(1 + e^-|u|).
+  static void exp_and_log(const Array& u, Array& small, Array& log_term) {
+    const Array exponent = -u.abs();
+    for (Index k = 0; k < u.size(); k += packet_size<Scalar>) {
+      const Packet<Scalar> e = exp_nonpositive<Scalar>(packet::load(exponent.data() + k));
+      packet::store(small.data() + k, e);
+      packet::store(log_term.data() + k,
+                    log_corrected<Scalar>(packet::padd(packet::broadcast(Scalar(1)), e), e));
+    }
+  }
+
+  /// NaN where u is, which a selection or a maximum may lose.
   template <typename Expression>
   static Array keep_nan(const Array& u, const Expression& result) {
     return (u == u).select(result, u);
