@@ -166,7 +166,7 @@ TEST_CASE("logit_adjustment: rejects, and writes nothing", "[adjustment][errors]
                 {"sums to 2", "expected 1"}));
   CHECK(rejects([&] { LogitAdjustment<double>(Eigen::VectorXd(Eigen::Vector2d(0, nan))); },
                 {"offset[1] is nan"}));
-  CHECK(rejects([&] { LogitAdjustment<double>(Eigen::VectorXd()); }, {"no finite value"}));
+  CHECK(rejects([&] { LogitAdjustment<double>{Eigen::VectorXd()}; }, {"no finite value"}));
 
   const LogitAdjustment<double> adjust(four_classes());
   Eigen::MatrixXd logits = Eigen::MatrixXd::Zero(3, 5), out = Eigen::MatrixXd::Constant(3, 4, 7);

@@ -51,7 +51,7 @@ TEMPLATE_TEST_CASE("row_norms: right to a few ulp at every size of number", "[co
       CAPTURE(cols, i);
       const long double exact = exact_norm(matrix, i);
       // A double norm below 2^-1022 has fewer digits.
-      const long double grain = std::numeric_limits<double>::denorm_min();
+      const auto grain = static_cast<long double>(std::numeric_limits<double>::denorm_min());
       REQUIRE(std::abs(static_cast<long double>(norms[i]) - exact) <= bound * exact + grain);
     }
   }
