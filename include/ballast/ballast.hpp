@@ -28,6 +28,7 @@
 #include <ballast/core/rank_correlation.hpp>
 #include <ballast/core/row_norms.hpp>
 #include <ballast/core/rows.hpp>
+#include <ballast/core/softmax.hpp>
 #include <ballast/core/softmax_passes.hpp>
 #include <ballast/core/stream_copy.hpp>
 #include <ballast/core/types.hpp>

@@ -25,8 +25,10 @@ void exp_lanes(const Scalar* from, Scalar* to) {
 template <typename Scalar>
 void log_lanes(const Scalar* from, Scalar* to) {
   const auto x = ballast::detail::packet::load(from);
-  const auto u = ballast::detail::packet::padd(x, ballast::detail::packet::broadcast(Scalar(1)));
-  ballast::detail::packet::store(to, ballast::detail::log_corrected<Scalar>(u, x));
+  const auto one = ballast::detail::packet::broadcast(Scalar(1));
+  const auto u = ballast::detail::packet::padd(x, one);
+  ballast::detail::packet::store(
+      to, ballast::detail::log_corrected<Scalar>(u, x, ballast::detail::packet::pdiv(one, u)));
 }
 
 template <typename Scalar>

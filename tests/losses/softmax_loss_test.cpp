@@ -479,9 +479,9 @@ TEMPLATE_TEST_CASE("softmax_loss: infinite and NaN logits", "[losses]", MatrixX<
     CHECK(std::isfinite(values[3]));
     CHECK(gradient(3, other) == 0);
     CHECK(values[4] == infinity<Scalar>);
-    CHECK(gradient(4, labels[4]) == -1);
+    CHECK(std::abs(gradient(4, labels[4]) + 1) <= std::numeric_limits<Scalar>::epsilon());
     CHECK(values[6] == infinity<Scalar>);
-    CHECK(gradient(6, labels[6]) == -1);
+    CHECK(std::abs(gradient(6, labels[6]) + 1) <= std::numeric_limits<Scalar>::epsilon());
     CHECK(gradient.allFinite());
     CHECK(std::abs(gradient.row(3).sum()) <= 8 * std::numeric_limits<Scalar>::epsilon());
     CHECK(loss(masked, labels) == infinity<Scalar>);

@@ -94,16 +94,13 @@ EIGEN_ALWAYS_INLINE Scalar exp_nonpositive_scalar(Scalar x) {
   return packet::first_lane(exp_nonpositive<Scalar>(packet::broadcast(x)));
 }
 
-/// log u in each lane where u is 1 + x rounded: x / (u - 1) makes good for the rounding (Kahan), so that the
-/// result is within a few ulp for x next to 0 too. With x = u - 1 it is log u as it stands. u > 0 or NaN.
+/// log(1 + x) in each lane from u, which is 1 + x rounded, and 1 / u: log u plus what the rounding lost,
+/// (x - (u - 1)) / u. Within a few ulp for x next to 0 too. With x = u - 1 it is log u. u > 0 or NaN.
 template <typename Scalar>
-EIGEN_ALWAYS_INLINE Packet<Scalar> log_corrected(const Packet<Scalar>& u, const Packet<Scalar>& x) {
-  using P = Packet<Scalar>;
-  const P one = packet::broadcast(Scalar(1));
-  const P less_one = packet::psub(u, one);
-  const P small = packet::pcmp_eq(less_one, packet::broadcast(Scalar(0)));
-  const P ratio = packet::pdiv(x, packet::pselect(small, one, less_one));
-  return packet::pselect(small, x, packet::pmul(Eigen::internal::plog(u), ratio));
+EIGEN_ALWAYS_INLINE Packet<Scalar> log_corrected(const Packet<Scalar>& u, const Packet<Scalar>& x,
+                                                 const Packet<Scalar>& inverse_u) {
+  const Packet<Scalar> lost = packet::psub(x, packet::psub(u, packet::broadcast(Scalar(1))));
+  return packet::pmadd(lost, inverse_u, Eigen::internal::plog(u));
 }
 
 }  // namespace ballast::detail

@@ -108,6 +108,46 @@ EIGEN_ALWAYS_INLINE auto first_lane(const P& a) {
   return Eigen::internal::pfirst(a);
 }
 
+/// A packet of at most four lanes, the widest: for decltype.
+template <typename P>
+auto up_to_four_lanes(const P& packet) {
+  using Traits = Eigen::internal::unpacket_traits<P>;
+  if constexpr (Traits::size > 4) {
+    return up_to_four_lanes(typename Traits::half{});
+  } else {
+    return packet;
+  }
+}
+
+/// to[j * to_stride + i] = from[i * from_stride + j] for i < lines, j < size: lines become columns. Square
+/// tiles in registers; the last tile of a direction overlaps the one before. The ranges do not overlap.
+template <typename Scalar>
+inline void transpose(const Scalar* from, Index from_stride, Index lines, Index size, Scalar* to,
+                      Index to_stride) {
+  using P = decltype(up_to_four_lanes(broadcast(Scalar(0))));
+  constexpr int lanes = int(Eigen::internal::unpacket_traits<P>::size);
+  if (lines < lanes || size < lanes) {
+    for (Index i = 0; i < lines; ++i) {
+      for (Index j = 0; j < size; ++j) to[j * to_stride + i] = from[i * from_stride + j];
+    }
+    return;
+  }
+  for (Index i = 0; i < lines; i += lanes) {
+    const Index line = std::min(i, lines - lanes);
+    for (Index j = 0; j < size; j += lanes) {
+      const Index column = std::min(j, size - lanes);
+      Eigen::internal::PacketBlock<P, lanes> tile;
+      for (int l = 0; l < lanes; ++l) {
+        tile.packet[l] = Eigen::internal::ploadu<P>(from + (line + l) * from_stride + column);
+      }
+      Eigen::internal::ptranspose(tile);
+      for (int l = 0; l < lanes; ++l) {
+        Eigen::internal::pstoreu(to + (column + l) * to_stride + line, tile.packet[l]);
+      }
+    }
+  }
+}
+
 /// The bits of each lane, shifted left by Shift, as an integer of the lane's size.
 template <int Shift, typename Scalar>
 EIGEN_ALWAYS_INLINE Packet<Scalar> shift_bits_left(const Packet<Scalar>& a) {

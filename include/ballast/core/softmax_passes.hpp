@@ -7,6 +7,7 @@
 
 #include <ballast/core/exp.hpp>
 #include <ballast/core/packet.hpp>
+#include <ballast/core/prefetch.hpp>
 #include <ballast/core/types.hpp>
 
 /// The three passes of a softmax over one contiguous row, cut into steps of a few packets. A pass alone is
@@ -52,7 +53,8 @@ struct RowMargin {
   const Scalar* offset = nullptr;
 };
 
-/// out = s in + a, and its largest. Has tracks the smallest too where that is asked for.
+/// out = s in + a, and its largest; TrackSmallest: the smallest too. Asks the caches for the rows that are
+/// next.
 template <typename Scalar, bool Scaled, bool TrackSmallest = false>
 class MarginPass {
   using P = Packet<Scalar>;
@@ -60,8 +62,9 @@ class MarginPass {
 
  public:
   EIGEN_ALWAYS_INLINE MarginPass(const RowPackets<Scalar>& packets, const Scalar* in, Scalar* out,
-                                 const RowMargin<Scalar>& margin)
-      : packets_(packets), in_(in), out_(out), margin_(margin) {
+                                 const RowMargin<Scalar>& margin, const Scalar* next_in,
+                                 const Scalar* next_out)
+      : packets_(packets), in_(in), out_(out), margin_(margin), next_in_(next_in), next_out_(next_out) {
     largest_[0] = largest_[1] = packet::broadcast(-infinity);
     smallest_ = packet::broadcast(infinity);
     if (packets_.overlaps) {
@@ -74,6 +77,10 @@ class MarginPass {
   template <int Count>
   EIGEN_ALWAYS_INLINE void step(Index at) {
     for (int i = 0; i < Count; ++i) {
+      if (next_in_ != nullptr) {
+        prefetch(next_in_ + at + i * packets_.width);
+        prefetch(next_out_ + at + i * packets_.width);
+      }
       const P u = apply(at + i * packets_.width);
       packet::store(out_ + at + i * packets_.width, u);
       largest_[i] = packet::max(u, largest_[i]);
@@ -103,6 +110,8 @@ class MarginPass {
   const Scalar* in_;
   Scalar* out_;
   RowMargin<Scalar> margin_;
+  const Scalar* next_in_;
+  const Scalar* next_out_;
   P largest_[2];
   P smallest_;
   P tail_;

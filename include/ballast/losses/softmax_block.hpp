@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <type_traits>
 
@@ -34,12 +35,10 @@ class SoftmaxBlock {
   double run() {
     const bool hard = batch_.distributions.data == nullptr && batch_.other_labels == nullptr;
     constexpr bool smoothable = std::is_same_v<Shape, CrossEntropy>;
-    if (!hard || batch_.gradient.data == nullptr || !parameters_.labels_stay_in_range ||
-        (parameters_.smoothing > 0 && !smoothable)) {
-      double total = 0;
-      for (Index row = 0; row < rows_; ++row) total += softmax_row(parameters_, shape_, batch_, row);
-      return total;
+    if (!hard || !parameters_.labels_stay_in_range || (parameters_.smoothing > 0 && !smoothable)) {
+      return general();
     }
+    if (batch_.gradient.data == nullptr) return value_alone();
     if (parameters_.scale != nullptr) {
       with_scale<true>();
     } else {
@@ -50,6 +49,29 @@ class SoftmaxBlock {
 
  private:
   static constexpr Index width = packet_size<Scalar>;
+
+  [[gnu::noinline]] double general() const {
+    double total = 0;
+    for (Index row = 0; row < rows_; ++row) total += softmax_row(parameters_, shape_, batch_, row);
+    return total;
+  }
+
+  /// A value alone: with a gradient that goes to the stack, a few rows at a time.
+  [[gnu::noinline]] double value_alone() const {
+    std::array<Scalar, 16384> gradient;
+    const Index rows = Index(gradient.size()) / parameters_.classes / width * width;
+    if (rows == 0) return general();
+    double total = 0;
+    for (Index row = 0; row < rows_; row += rows) {
+      SoftmaxBatch<Scalar> part = batch_.from(row);
+      part.labels = batch_.labels + row;
+      part.gradient.data = gradient.data();
+      part.gradient.row_stride = part.logits.col_stride == 1 ? parameters_.classes : 1;
+      part.gradient.col_stride = part.logits.col_stride == 1 ? 1 : rows;
+      total += SoftmaxBlock(parameters_, shape_, part, std::min(rows, rows_ - row)).run();
+    }
+    return total;
+  }
 
   template <bool Scaled>
   void with_scale() {
@@ -98,24 +120,31 @@ class SoftmaxBlock {
       return;
     }
     std::array<Scalar, std::size_t(Strip::rows * softmax_short_row)> tile;
-    for (Index r = 0; r < count; ++r) {
-      for (Index k = 0; k < parameters_.classes; ++k) {
-        tile[static_cast<std::size_t>(k * Strip::rows + r)] = batch_.logits(row + r, k);
-      }
-    }
+    packet::transpose(&batch_.logits(row, 0), batch_.logits.row_stride, count, parameters_.classes,
+                      tile.data(), Strip::rows);
     strip.run(tile.data(), Strip::rows, tile.data(), Strip::rows, losses);
-    for (Index r = 0; r < count; ++r) {
-      for (Index k = 0; k < parameters_.classes; ++k) {
-        batch_.gradient(row + r, k) = tile[static_cast<std::size_t>(k * Strip::rows + r)];
-      }
-    }
+    packet::transpose(tile.data(), Strip::rows, parameters_.classes, count, &batch_.gradient(row, 0),
+                      batch_.gradient.row_stride);
   }
 
+  /// Weighted sum of the losses, those of ignored rows being 0.
   double total() const {
+    double sums[4] = {0, 0, 0, 0};  // one running sum would wait for each addition
+    for (Index row = 0; row < rows_; ++row) {
+      const double loss = static_cast<double>(losses_[static_cast<std::size_t>(row)]);
+      const double weighted = batch_.weight(row) * loss;
+      if (batch_.values != nullptr) batch_.values[row] = static_cast<Scalar>(weighted);
+      sums[row % 4] += weighted;
+    }
+    const double total = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    return std::isnan(total) ? careful_total() : total;
+  }
+
+  /// The same where some loss is not finite: a weight of 0 silences an infinite one.
+  [[gnu::noinline]] double careful_total() const {
     double total = 0;
     for (Index row = 0; row < rows_; ++row) {
-      const bool ignored = batch_.labels[row] < 0;
-      const double loss = ignored ? 0.0 : static_cast<double>(losses_[static_cast<std::size_t>(row)]);
+      const double loss = static_cast<double>(losses_[static_cast<std::size_t>(row)]);
       const double weighted = weighted_loss(batch_.weight(row), loss);
       if (batch_.values != nullptr) batch_.values[row] = static_cast<Scalar>(weighted);
       total += weighted;

@@ -185,9 +185,10 @@ class SoftmaxLoss {
   struct NoLabels {};
 
   static constexpr const char* name = "SoftmaxLoss";
+  static constexpr Scalar infinity = std::numeric_limits<Scalar>::infinity();
 
   static bool has_mask(const VectorX<Scalar>& offsets) {
-    return offsets.size() > 0 && offsets.minCoeff() == -std::numeric_limits<Scalar>::infinity();
+    return offsets.size() > 0 && offsets.minCoeff() == -infinity;
   }
 
   void check() const {
@@ -272,21 +273,26 @@ class SoftmaxLoss {
                       const Scalar* sample_weights) const {
     detail::assert_label_type<Labels>();
     detail::require_size(name, argument, labels.size(), samples, "samples");
-    const bool weighted =
-        options_.reduction == Reduction::weighted_mean && (sample_weights != nullptr || weights_.size() > 0);
-    double total = 0;
+    Index counted = 0;
     for (Index i = 0; i < samples; ++i) {
       const auto label = labels.derived().coeff(i);
       if (ignored(label)) continue;
       const Index y = detail::label_index(label);
-      if (y < 0 || y >= classes_ ||
-          (masks_ && offset_at_label(y) == -std::numeric_limits<Scalar>::infinity())) {
+      if (y < 0 || y >= classes_ || (masks_ && offset_at_label(y) == -infinity))
         reject_label(argument, i, label);
-      }
-      const Scalar sample_weight = sample_weights != nullptr ? sample_weights[i] : Scalar(1);
-      total += weighted ? static_cast<double>(sample_weight) * static_cast<double>(weight(y)) : 1.0;
+      ++counted;
     }
-    return total;
+    const bool weighted = sample_weights != nullptr || weights_.size() > 0;
+    if (options_.reduction != Reduction::weighted_mean || !weighted) return static_cast<double>(counted);
+
+    double totals[4] = {0, 0, 0, 0};  // one running sum would wait for each addition
+    for (Index i = 0; i < samples; ++i) {
+      const Index y = class_of(labels.derived().coeff(i));
+      const Scalar alpha = y < 0 ? Scalar(0) : weight(y);
+      const Scalar sample_weight = sample_weights != nullptr ? sample_weights[i] : Scalar(1);
+      totals[i % 4] += static_cast<double>(sample_weight) * static_cast<double>(alpha);
+    }
+    return (totals[0] + totals[1]) + (totals[2] + totals[3]);
   }
 
   /// Sum over the samples of w sum_j q_j alpha_j (weighted_mean) or 1 (mean).
@@ -303,7 +309,7 @@ class SoftmaxLoss {
       double weighted_mass = 0;
       for (Index k = 0; k < classes_; ++k) {
         const Scalar q = targets.derived().coeff(i, k);
-        const bool masked = masks_ && margin_.offset[k] == -std::numeric_limits<Scalar>::infinity();
+        const bool masked = masks_ && margin_.offset[k] == -infinity;
         detail::require(q >= 0 && std::isfinite(q) && !(masked && q > 0), name, "soft targets(", i, ", ", k,
                         ") is ", q, ", expected a finite number >= 0",
                         masked ? ", 0 for a masked class" : "");

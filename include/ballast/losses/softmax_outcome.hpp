@@ -59,7 +59,7 @@ EIGEN_ALWAYS_INLINE SoftmaxOutcome<Scalar> softmax_outcome(Packet<Scalar> rest, 
   const P own = pselect(on_top, one, power);
   const P total = padd(others, own);
   const P inverse = pdiv(one, total);
-  const P log_total = log_corrected<Scalar>(total, pselect(on_top, others, psub(total, one)));
+  const P log_total = log_corrected<Scalar>(total, pselect(on_top, others, psub(total, one)), inverse);
   return {padd(pselect(on_top, zero, difference), log_total), pmul(pselect(on_top, power, one), inverse),
           pmul(own, inverse), pmul(others, inverse)};
 }

@@ -36,6 +36,7 @@ class SoftmaxRowPipeline {
         batch_(batch),
         losses_(losses),
         packets_(parameters.classes),
+        long_rows_(parameters.classes * Index(sizeof(Scalar)) >= 2048),
         log_size_(log_group_size(parameters.classes)),
         group_size_(Index(1) << log_size_) {}
 
@@ -44,7 +45,7 @@ class SoftmaxRowPipeline {
     for (Index i = -1; i < active + group_size_; ++i) {
       const Index before = i - group_size_;  // its group is complete
       if (i >= 0 && i + 1 < active && before >= 0 && regular(i) && regular(before)) {
-        Margin margin = margin_pass(i + 1);
+        Margin margin = margin_pass(i + 1, std::min(i + 2, active - 1));
         Exp exp = exp_pass(i);
         Scale scale = scale_pass(before);
         packets_.run(margin, exp, scale);
@@ -84,6 +85,7 @@ class SoftmaxRowPipeline {
       if (batch_.labels[row] >= 0) {
         rows_[static_cast<std::size_t>(active++)] = static_cast<std::int32_t>(row);
       } else {
+        losses_[row] = 0;
         std::fill_n(&batch_.gradient(row, 0), parameters_.classes, Scalar(0));
       }
     }
@@ -100,7 +102,7 @@ class SoftmaxRowPipeline {
   bool regular(Index i) { return !Smooth || group(i).shift[slot(i)] < infinity; }
 
   [[gnu::noinline]] void run_margin(Index i) {
-    Margin pass = margin_pass(i);
+    Margin pass = margin_pass(i, i);
     packets_.run(pass);
     end(pass, i);
   }
@@ -115,13 +117,14 @@ class SoftmaxRowPipeline {
     end(pass, i);
   }
 
-  EIGEN_ALWAYS_INLINE Margin margin_pass(Index i) {
+  EIGEN_ALWAYS_INLINE Margin margin_pass(Index i, Index ahead) {
     group(i).set(i & (group_size_ - 1), parameters_, label(i), batch_.logits(row(i), label(i)),
                  batch_.weight(row(i)));
     const Scalar* offset = parameters_.pairwise != nullptr
                                ? parameters_.pairwise + label(i) * parameters_.classes
                                : parameters_.offset;
-    return Margin(packets_, &batch_.logits(row(i), 0), data(i), {parameters_.scale, offset});
+    return Margin(packets_, &batch_.logits(row(i), 0), data(i), {parameters_.scale, offset},
+                  long_rows_ ? &batch_.logits(row(ahead), 0) : nullptr, data(ahead));
   }
 
   EIGEN_ALWAYS_INLINE void end(Margin& pass, Index i) {
@@ -179,6 +182,7 @@ class SoftmaxRowPipeline {
   const SoftmaxBatch<Scalar>& batch_;
   Scalar* losses_;
   RowPackets<Scalar> packets_;
+  bool long_rows_;  // worth asking for in advance
   int log_size_;
   Index group_size_;
   std::array<Group, 4> groups_;

@@ -61,7 +61,7 @@ class SoftmaxStrip {
       weigh(losses);
       scale_pass(out, out_stride);
     }
-    finish_labels(out, out_stride);
+    finish_labels(out, out_stride, losses);
   }
 
  private:
@@ -183,9 +183,10 @@ class SoftmaxStrip {
   }
 
   /// The label's entry of each row; nothing but zeros where the row is ignored.
-  void finish_labels(Scalar* out, Index stride) const {
+  void finish_labels(Scalar* out, Index stride, Scalar* losses) const {
     for (Index r = 0; r < count_; ++r) {
       if (labels_[r] < 0) {
+        losses[r] = 0;
         for (Index k = 0; k < parameters_.classes; ++k) out[k * stride + r] = 0;
       } else if (!Smooth) {
         out[labels_[r] * stride + r] = group_.label_gradient[static_cast<std::size_t>(r)];
