@@ -257,14 +257,23 @@ class SoftmaxLoss {
 
   Scalar weight(Index k) const { return weights_.size() > 0 ? weights_[k] : Scalar(1); }
 
-  template <typename Label>
-  [[gnu::cold, gnu::noinline]] void reject_label(const char* argument, Index i, Label label) const {
-    const Index label_class = detail::label_index(label);
-    if (label_class >= 0 && label_class < classes_) {
-      detail::reject(name, argument, "[", i, "] is ", label, ", a class that the margin masks (offset -inf)");
+  bool is_class(Index label) const {
+    return static_cast<std::size_t>(label) < static_cast<std::size_t>(classes_);
+  }
+
+  /// Names the first label that is no class, or a class that the margin masks.
+  template <typename Labels>
+  [[gnu::noinline]] void reject_bad_label(const char* argument,
+                                          const Eigen::DenseBase<Labels>& labels) const {
+    for (Index i = 0; i < labels.size(); ++i) {
+      const auto label = labels.derived().coeff(i);
+      if (ignored(label)) continue;
+      const Index y = detail::label_index(label);
+      detail::require(is_class(y), name, argument, "[", i, "] is ", label, ", expected [0, ", classes_,
+                      ") or the ignore_index ", options_.ignore_index);
+      detail::require(offset_at_label(y) > -infinity, name, argument, "[", i, "] is ", label,
+                      ", a class that the margin masks (offset -inf)");
     }
-    detail::reject(name, argument, "[", i, "] is ", label, ", expected [0, ", classes_,
-                   ") or the ignore_index ", options_.ignore_index);
   }
 
   /// Sum over the samples that count of w alpha_y (weighted_mean) or 1 (mean).
@@ -273,26 +282,34 @@ class SoftmaxLoss {
                       const Scalar* sample_weights) const {
     detail::assert_label_type<Labels>();
     detail::require_size(name, argument, labels.size(), samples, "samples");
+    // Without a branch per label where all is well, which is nearly always.
     Index counted = 0;
+    bool bad = false;
     for (Index i = 0; i < samples; ++i) {
       const auto label = labels.derived().coeff(i);
-      if (ignored(label)) continue;
-      const Index y = detail::label_index(label);
-      if (y < 0 || y >= classes_ || (masks_ && offset_at_label(y) == -infinity))
-        reject_label(argument, i, label);
-      ++counted;
+      const bool counts = !ignored(label);
+      bad |= counts && !is_class(detail::label_index(label));
+      counted += counts;
     }
+    if (bad || masks_) reject_bad_label(argument, labels);
     const bool weighted = sample_weights != nullptr || weights_.size() > 0;
     if (options_.reduction != Reduction::weighted_mean || !weighted) return static_cast<double>(counted);
 
-    double totals[4] = {0, 0, 0, 0};  // one running sum would wait for each addition
-    for (Index i = 0; i < samples; ++i) {
+    const auto term = [&](Index i) {
       const Index y = class_of(labels.derived().coeff(i));
-      const Scalar alpha = y < 0 ? Scalar(0) : weight(y);
-      const Scalar sample_weight = sample_weights != nullptr ? sample_weights[i] : Scalar(1);
-      totals[i % 4] += static_cast<double>(sample_weight) * static_cast<double>(alpha);
+      const double alpha = y < 0 ? 0.0 : static_cast<double>(weight(y));
+      return sample_weights != nullptr ? static_cast<double>(sample_weights[i]) * alpha : alpha;
+    };
+    double first = 0, second = 0, third = 0, fourth = 0;  // one running sum would wait for each addition
+    Index i = 0;
+    for (; i + 4 <= samples; i += 4) {
+      first += term(i);
+      second += term(i + 1);
+      third += term(i + 2);
+      fourth += term(i + 3);
     }
-    return (totals[0] + totals[1]) + (totals[2] + totals[3]);
+    for (; i < samples; ++i) first += term(i);
+    return (first + second) + (third + fourth);
   }
 
   /// Sum over the samples of w sum_j q_j alpha_j (weighted_mean) or 1 (mean).
