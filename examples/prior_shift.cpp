@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <exception>
 #include <iostream>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,17 +31,22 @@ struct Shift {
   Eigen::VectorXd prior;  ///< what the test set is drawn with, up to rounding
 };
 
+/// The training prior pi itself, through uniform, to its opposite: pi^s; and one that has nothing to do with
+/// it.
+constexpr double powers[] = {1, 0.5, 0, -0.5, -1};
+constexpr const char* power_names[] = {"pi (as trained)", "pi^0.5", "uniform", "pi^-0.5", "pi^-1"};
+
 std::vector<Shift> shifts(const ballast::ClassDistribution& training) {
-  const Index classes = training.classes();
-  Eigen::VectorXd half = Eigen::VectorXd::Ones(classes), random(classes);
-  half.head(classes / 2).setConstant(0.1);
+  std::vector<Shift> result;
+  for (std::size_t s = 0; s < std::size(powers); ++s) {
+    result.push_back({power_names[s], training.prior().array().pow(powers[s])});
+  }
+  Eigen::VectorXd random(training.classes());
   const ballast::RandomStream stream(7);
-  for (Index j = 0; j < classes; ++j) random[j] = std::exp(2 * stream.normal(static_cast<std::uint64_t>(j)));
-  std::vector<Shift> result = {{"as trained", training.prior()},
-                               {"uniform", Eigen::VectorXd::Ones(classes)},
-                               {"tail reversed", training.prior().reverse()},
-                               {"rare half x 10", half},
-                               {"log-normal", random}};
+  for (Index j = 0; j < random.size(); ++j) {
+    random[j] = std::exp(2 * stream.normal(static_cast<std::uint64_t>(j)));
+  }
+  result.push_back({"log-normal", random});
   for (Shift& shift : result) shift.prior /= shift.prior.sum();
   return result;
 }
@@ -143,11 +149,11 @@ int main(int argc, char** argv) try {
   std::printf(
       "Letters, trained on 600 down to 6 per class: accuracy in %% under other test priors, %d seeds\n\n",
       arguments.repeats);
-  std::printf("%-16s %9s %9s %9s %9s %9s   %s\n", "test prior", "none", "uniform", "EM", "BBSE", "known",
+  std::printf("%-18s %9s %9s %9s %9s %9s   %s\n", "test prior", "none", "uniform", "EM", "BBSE", "known",
               "distance of EM, BBSE");
   for (std::size_t s = 0; s < rows.size(); ++s) {
     const Row& row = rows[s];
-    std::printf("%-16s %9.1f %9.1f %9.1f %9.1f %9.1f   %.3f, %.3f%s\n", all[s].name.c_str(),
+    std::printf("%-18s %9.1f %9.1f %9.1f %9.1f %9.1f   %.3f, %.3f%s\n", all[s].name.c_str(),
                 percent * row.none, percent * row.balanced, percent * row.em, percent * row.bbse,
                 percent * row.known, row.em_distance / n, row.bbse_distance / n,
                 row.clipped > 0 ? " (clipped)" : "");
@@ -157,13 +163,14 @@ int main(int argc, char** argv) try {
       "estimated from the unlabelled test set; known: to its true prior. Distance: total variation between\n"
       "estimate and truth. Clipped: the confusion matrix asked for negative shares, which were set to 0.\n");
 
-  example::Chart chart("Accuracy under a shifted prior", "test prior (row of the table)", "accuracy, %");
+  example::Chart chart("Accuracy under a shifted prior", "s: the test prior is pi^s; 1 as trained, 0 uniform",
+                       "accuracy, %");
   const std::pair<const char*, double Row::*> lines[] = {
       {"none", &Row::none}, {"EM", &Row::em}, {"BBSE", &Row::bbse}, {"known", &Row::known}};
   for (const auto& [name, figure] : lines) {
     example::Series series{name, example::Series::Style::line, {}, {}, {}};
-    for (std::size_t s = 0; s < rows.size(); ++s) {
-      series.x.push_back(static_cast<double>(s + 1));
+    for (std::size_t s = 0; s < std::size(powers); ++s) {
+      series.x.push_back(powers[s]);
       series.y.push_back(percent * rows[s].*figure);
     }
     chart.add(std::move(series));

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -33,7 +32,7 @@ class StratifiedFolds {
     detail::assert_label_type<Derived>();
     detail::require(folds >= 2 && folds <= labels.size(), function, "folds is ", folds, ", expected [2, ",
                     labels.size(), "] (samples)");
-    std::vector<Index> order(static_cast<std::size_t>(labels.size()));
+    std::vector<Index> order(static_cast<std::size_t>(labels.size())), place(order.size());
     for (Index i = 0; i < labels.size(); ++i) {
       detail::require(detail::label_index(labels.derived().coeff(i)) >= 0, function, "labels[", i, "] is ",
                       labels.derived().coeff(i), ", expected >= 0");
@@ -43,8 +42,13 @@ class StratifiedFolds {
     for (std::size_t i = order.size(); i > 1; --i) {
       std::swap(order[i - 1], order[static_cast<std::size_t>(random.below(i, i))]);
     }
-    std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) {
-      return detail::label_index(labels.derived().coeff(a)) < detail::label_index(labels.derived().coeff(b));
+    for (std::size_t i = 0; i < order.size(); ++i)
+      place[static_cast<std::size_t>(order[i])] = static_cast<Index>(i);
+    std::sort(order.begin(), order.end(), [&](Index a, Index b) {  // by class, within it as shuffled
+      const Index of_a = detail::label_index(labels.derived().coeff(a));
+      const Index of_b = detail::label_index(labels.derived().coeff(b));
+      return of_a != of_b ? of_a < of_b
+                          : place[static_cast<std::size_t>(a)] < place[static_cast<std::size_t>(b)];
     });
     for (std::size_t i = 0; i < order.size(); ++i) {
       const Index fold = static_cast<Index>(i) % folds;
