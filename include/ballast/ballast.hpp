@@ -5,6 +5,7 @@
 
 #include <ballast/adjustment/calibration.hpp>
 #include <ballast/adjustment/consistency.hpp>
+#include <ballast/adjustment/cross_validation.hpp>
 #include <ballast/adjustment/logit_adjustment.hpp>
 #include <ballast/adjustment/prior_shift.hpp>
 #include <ballast/adjustment/selection.hpp>
@@ -53,6 +54,7 @@
 #include <ballast/losses/softmax_outcome.hpp>
 #include <ballast/losses/softmax_rows.hpp>
 #include <ballast/losses/softmax_strips.hpp>
+#include <ballast/metrics/bootstrap.hpp>
 #include <ballast/metrics/calibration.hpp>
 #include <ballast/metrics/classification.hpp>
 #include <ballast/metrics/regression.hpp>

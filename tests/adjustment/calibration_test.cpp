@@ -59,7 +59,8 @@ long double reference_loss(const Matrix& logits, const Eigen::VectorXi& labels, 
       sum += std::exp(s(k) * static_cast<long double>(logits(i, k)) + b(k));
     }
     const Index y = labels[i];
-    const long double w = options.class_weights.size() == 0 ? 1 : options.class_weights[y];
+    const auto w =
+        static_cast<long double>(options.class_weights.size() == 0 ? 1.0 : options.class_weights[y]);
     loss += w * (std::log(sum) - s(y) * static_cast<long double>(logits(i, y)) - b(y));
     total += w;
   }
@@ -83,7 +84,7 @@ double reference_gradient_norm(const Matrix& logits, const Eigen::VectorXi& labe
       x = at - h;
       const long double below = reference_loss(logits, labels, scale, bias, options);
       x = at;
-      const long double slope = (above - below) / (2 * h);
+      const long double slope = (above - below) / static_cast<long double>(2 * h);
       squares += slope * slope;
     }
   }

@@ -249,6 +249,11 @@ TEST_CASE("consistency: what surrounds the loss counts, and adjusting again is w
   CHECK(check_consistency(plain, classes, sampled).verdict == Consistency::proved);
   CHECK(check_consistency(plain, classes, post_hoc).warnings.empty());
 
+  ConsistencyOptions two_sampled;
+  two_sampled.sampling_prior = uniform(2);
+  CHECK(check_consistency(ballast::cross_entropy_loss<double>(2), two_classes(), two_sampled).verdict ==
+        Consistency::proved);
+
   const auto twice = check_consistency(adjusted, classes, post_hoc);
   check_distribution(twice, classes, uniform(10));
   REQUIRE(twice.warnings.size() == 1);

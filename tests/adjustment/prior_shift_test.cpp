@@ -43,7 +43,7 @@ TEMPLATE_TEST_CASE("prior_shift: pointwise mutual information is the formula for
   const auto storage = random.matrix<TestType>(33, 6, -5, 5);
   const auto logits = storage.block(1, 1, 31, 4);
   const Eigen::VectorXi labels = random.labels(31, 4);
-  const double bound = 32 * static_cast<double>(std::numeric_limits<Scalar>::epsilon());
+  const auto bound = static_cast<long double>(32 * std::numeric_limits<Scalar>::epsilon());
   for (const LogitsOf model : {LogitsOf::posterior, LogitsOf::balanced}) {
     TestType information(31, 4);
     ballast::pointwise_mutual_information(logits, classes, model, information);
@@ -62,7 +62,7 @@ TEMPLATE_TEST_CASE("prior_shift: pointwise mutual information is the formula for
       }
     }
     CHECK(std::abs(static_cast<long double>(ballast::mutual_information(logits, labels, classes, model)) -
-                   mean) <= 64 * epsilon);
+                   mean) <= static_cast<long double>(64 * epsilon));
     TestType in_place = logits;
     ballast::pointwise_mutual_information(in_place, classes, model, in_place);
     CHECK(in_place == information);

@@ -44,7 +44,7 @@ Reference reference(const Matrix& logits, const Eigen::VectorXi& labels, const E
       brier += (p - (k == labels[i] ? 1 : 0)) * (p - (k == labels[i] ? 1 : 0));
       sharp += p * p;
     }
-    const long double w = weights.size() == 0 ? 1 : weights[labels[i]];
+    const auto w = static_cast<long double>(weights.size() == 0 ? 1.0 : weights[labels[i]]);
     total += w;
     result.log_loss += w * (std::log(sum) - static_cast<long double>(logits(i, labels[i])));
     result.brier += w * brier;
@@ -55,8 +55,8 @@ Reference reference(const Matrix& logits, const Eigen::VectorXi& labels, const E
     weight.push_back(w);
   }
   for (Index b = 0; b < bins; ++b) {
-    const double lower = static_cast<double>(b) / static_cast<double>(bins);
-    const double upper = static_cast<double>(b + 1) / static_cast<double>(bins);
+    const auto lower = static_cast<long double>(static_cast<double>(b) / static_cast<double>(bins));
+    const auto upper = static_cast<long double>(static_cast<double>(b + 1) / static_cast<double>(bins));
     long double gap = 0;
     for (std::size_t i = 0; i < confidence.size(); ++i) {
       if (confidence[i] > lower && confidence[i] <= upper) gap += weight[i] * (right[i] - confidence[i]);
@@ -109,7 +109,7 @@ TEMPLATE_TEST_CASE("calibration: measures are the formulas, plain and weighted",
   Eigen::VectorXd weights = random.vector<double>(classes, 0, 3);
   weights[2] = 0;
   // N terms of a few operations each, all in double.
-  const double bound = 50 * static_cast<double>(samples) * epsilon;
+  const auto bound = static_cast<long double>(50 * static_cast<double>(samples) * epsilon);
   for (const Eigen::VectorXd& w : {Eigen::VectorXd(), weights}) {
     const CalibrationReport came =
         measure_calibration(logits, labels, options_of(15, Binning::equal_width, w));

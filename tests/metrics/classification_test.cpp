@@ -41,8 +41,9 @@ template <typename Matrix>
 Index rank_by_sorting(const Matrix& logits, Index row, Index label) {
   std::vector<Index> order(static_cast<std::size_t>(logits.cols()));
   for (std::size_t k = 0; k < order.size(); ++k) order[k] = static_cast<Index>(k);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](Index a, Index b) { return logits(row, a) > logits(row, b); });
+  std::sort(order.begin(), order.end(), [&](Index a, Index b) {
+    return logits(row, a) != logits(row, b) ? logits(row, a) > logits(row, b) : a < b;
+  });
   return std::find(order.begin(), order.end(), label) - order.begin();
 }
 

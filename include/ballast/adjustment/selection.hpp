@@ -9,7 +9,9 @@
 
 #include <Eigen/Core>
 
+#include <ballast/classifiers/linear_head.hpp>
 #include <ballast/core/check.hpp>
+#include <ballast/core/row_norms.hpp>
 #include <ballast/core/rows.hpp>
 #include <ballast/core/types.hpp>
 #include <ballast/core/view.hpp>
@@ -589,6 +591,22 @@ template <typename Logits, typename Labels, typename Norms>
                         [&](Index k, Index g) { return row[k] * scales(g, k); }, best, hits, right);
   });
   return problem.select(problem.errors(right), criterion);
+}
+
+/// The same for a head: its logits without bias are computed from the features, allocating samples x classes.
+/// @param features  samples x head.dimensions(), of the head's Scalar
+template <typename Features, typename Labels, typename Scalar>
+[[nodiscard]] TauSelection select_tau_normalization(const Eigen::MatrixBase<Features>& features,
+                                                    const Eigen::DenseBase<Labels>& labels,
+                                                    const LinearHead<Scalar>& head,
+                                                    Criterion criterion = Criterion::balanced_error,
+                                                    const TauSelectionOptions& options = {}) {
+  Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic, detail::storage_order<Features>> logits(
+      features.rows(), head.classes());
+  LinearHead<Scalar>(head.weights()).forward(features, logits);
+  Eigen::VectorXd norms(head.classes());
+  detail::row_norms(detail::view<Scalar>(head.weights()), norms.data());
+  return select_tau_normalization(logits, labels, norms, criterion, options);
 }
 
 /// The tau of a two-class logit adjustment with the least error under the target prior, over all real tau:
