@@ -58,6 +58,14 @@ class EdgeTable {
     if (guess_is_within(1)) lookup_ = Lookup::guess_and_compare;
   }
 
+  /// Whether the bins are low, low + 1, ..., so that those of whole-numbered labels are a subtraction away.
+  [[nodiscard]] bool whole_numbers() const {
+    constexpr Scalar limit = 1 << 30;
+    return lookup_ == Lookup::guess && scale_ == 1 && low_ == std::floor(low_) && low_ > -limit &&
+           high_ < limit;
+  }
+  [[nodiscard]] std::int64_t first_whole_number() const { return static_cast<std::int64_t>(low_); }
+
   [[nodiscard]] bool outside(Scalar label) const { return !(label >= low_ && label < high_); }
 
   /// Bins of `label_block` labels, none of them NaN.
@@ -414,11 +422,35 @@ class LabelBins {
     return valid;
   }
 
+  template <typename Label>
+  static constexpr bool fits_int64 = std::is_integral_v<Label> &&
+                                     (std::is_signed_v<Label> || sizeof(Label) < 8);
+
+  /// The bins of a whole block of integers, clamped; in 32 bits where the labels fit.
+  template <typename Labels>
+  void subtract(const Labels& labels, Index first, std::int64_t first_label, std::int32_t* bins) const {
+    using Label = typename Labels::Scalar;
+    using Wide = std::conditional_t<(sizeof(Label) < 4 || std::is_same_v<Label, std::int32_t>), std::int32_t,
+                                    std::int64_t>;
+    const Wide low = static_cast<Wide>(first_label), high = static_cast<Wide>(first_label + bins_ - 1);
+    for (Index i = 0; i < block; ++i) {
+      const Wide label = static_cast<Wide>(labels.coeff(first + i, 0));
+      bins[i] = static_cast<std::int32_t>((label < low ? low : label > high ? high : label) - low);
+    }
+  }
+
   template <typename Labels>
   bool find_along(const Labels& labels, Index first, Index count, Index d, std::int32_t* bins) const {
     using Real = detail::LabelReal<typename Labels::Scalar>;
     const Axis& axis = axes_[static_cast<std::size_t>(d)];
     const detail::EdgeTable<Real>& table = axis.template table<Real>();
+    if constexpr (fits_int64<typename Labels::Scalar>) {
+      if (axis.outside == Outside::clamp && count == block && dimensions() == 1 && labels.cols() == 1 &&
+          table.whole_numbers()) {
+        subtract(labels, first, table.first_whole_number(), bins);
+        return true;
+      }
+    }
     Real buffer[block];
     const bool numbers = load(labels, first, count, d, buffer);
     table.find(buffer, bins);
@@ -482,6 +514,7 @@ class LabelBins {
       const Axis& axis = axes_[static_cast<std::size_t>(d)];
       const detail::EdgeTable<Real>& table = axis.template table<Real>();
       const bool refuse = axis.outside == Outside::refuse;
+      if (std::is_integral_v<typename Labels::Scalar> && !refuse) continue;  // never NaN
       for (Index first = 0; first < samples; first += block) {
         const Index count = std::min(block, samples - first);
         bool valid = load(labels.derived(), first, count, d, buffer);
