@@ -16,6 +16,7 @@
 #include <ballast/core/check.hpp>
 #include <ballast/core/parallel.hpp>
 #include <ballast/core/types.hpp>
+#include <ballast/data/bin_tally.hpp>
 
 namespace ballast {
 
@@ -317,20 +318,18 @@ class LabelBins {
     const Index samples = samples_of("LabelBins::count", labels);
     const Index most = std::clamp(samples / (4 * bins_), Index(1), Index(16));  // bounds the tables' memory
     const detail::Blocks parts(samples, most, block << 10);
-    Eigen::Matrix<Count, Eigen::Dynamic, Eigen::Dynamic> counts =
-        Eigen::Matrix<Count, Eigen::Dynamic, Eigen::Dynamic>::Zero(bins_, parts.count());
-    std::vector<char> valid(static_cast<std::size_t>(parts.count()));
-    // Four tables side by side: runs of one label, the rule in long-tailed data, do not wait for the store
-    // of the one before. A slot more per table, for the dropped.
-    RowMatrixX<std::uint32_t> tables = RowMatrixX<std::uint32_t>::Zero(parts.count(), 4 * (bins_ + 1));
+    std::vector<detail::BinTally> tallies(static_cast<std::size_t>(parts.count()), detail::BinTally(bins_));
+    std::vector<char> valid(tallies.size());
     detail::parallel_for(parts.count(), samples, [&](Index part) {
-      valid[static_cast<std::size_t>(part)] = static_cast<char>(count_part(
-          labels.derived(), parts.begin(part), parts.end(part), &tables(part, 0), counts.col(part)));
+      const std::size_t at = static_cast<std::size_t>(part);
+      valid[at] = count_part(labels.derived(), parts.begin(part), parts.end(part), tallies[at]) ? 1 : 0;
     });
     if (std::find(valid.begin(), valid.end(), char(0)) != valid.end()) {
       require_valid("LabelBins::count", labels, samples);
     }
-    return counts.rowwise().sum();
+    CountVector counts = CountVector::Zero(bins_);
+    for (detail::BinTally& tally : tallies) counts += tally.counts();
+    return counts;
   }
 
  private:
@@ -353,8 +352,7 @@ class LabelBins {
 
   static constexpr Index most_bins = std::numeric_limits<std::int32_t>::max();
   static constexpr Index block = detail::label_block;
-  /// Labels after which the 32-bit tables are emptied.
-  static constexpr Index flush = Index(1) << 30;
+  static_assert(block == detail::BinTally::block);
 
   LabelBins() = default;
 
@@ -475,32 +473,15 @@ class LabelBins {
     });
   }
 
-  /// Counts labels [begin, end) into `counts` by way of the zeroed `tables`; false if one is NaN or refused.
-  template <typename Labels, typename Counts>
-  bool count_part(const Labels& labels, Index begin, Index end, std::uint32_t* tables,
-                  Counts&& counts) const {
-    const Index stride = bins_ + 1;
-    std::uint32_t* const first_table = tables + 1;  // slot -1 is for the dropped
+  /// Counts labels [begin, end); false if one is NaN or refused.
+  template <typename Labels>
+  bool count_part(const Labels& labels, Index begin, Index end, detail::BinTally& tally) const {
     std::int32_t found[block];
     bool valid = true;
-    for (Index start = begin; start < end; start += flush) {
-      const Index stop = std::min(end, start + flush);
-      for (Index first = start; first < stop; first += block) {
-        const Index size = std::min(block, stop - first);
-        valid = find_block(labels, first, size, found) && valid;
-        Index i = 0;
-        for (; i + 4 <= size; i += 4) {
-          ++first_table[found[i]];
-          ++first_table[found[i + 1] + stride];
-          ++first_table[found[i + 2] + 2 * stride];
-          ++first_table[found[i + 3] + 3 * stride];
-        }
-        for (; i < size; ++i) ++first_table[found[i]];
-      }
-      for (Index t = 0; t < 4; ++t) {
-        for (Index b = 0; b < bins_; ++b) counts[b] += static_cast<Count>(first_table[t * stride + b]);
-      }
-      std::fill(tables, tables + 4 * stride, 0u);
+    for (Index first = begin; first < end; first += block) {
+      const Index size = std::min(block, end - first);
+      valid = find_block(labels, first, size, found) && valid;
+      tally.add(found, size);
     }
     return valid;
   }
