@@ -14,10 +14,10 @@
 #include <utility>
 #include <vector>
 
-#include "support/arguments.hpp"
 #include "support/chart.hpp"
 #include "support/letter.hpp"
 #include "support/progress.hpp"
+#include "support/repeat_options.hpp"
 
 namespace {
 
@@ -81,7 +81,7 @@ example::Series reliability(const std::string& name, const Matrix& logits, const
 }  // namespace
 
 int main(int argc, char** argv) try {
-  const auto arguments = example::parse_arguments(argc, argv, "--seeds", {5, "calibration.svg"});
+  const auto arguments = example::parse_repeat_options(argc, argv, "--seeds", {5, "calibration.svg"});
   if (arguments.help) {
     std::cout << "usage: calibration [--seeds N] [--svg FILE]   (5 seeds, calibration.svg)\n";
     return 0;

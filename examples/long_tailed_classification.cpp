@@ -199,8 +199,10 @@ float run(const Problem& problem, std::uint64_t seed, Progress& progress, Table&
     ballast::ConfusionMatrix confusion(classes.classes());
     confusion.update(predictions, problem.test.labels);
     const auto shots = confusion.shot_accuracy(classes);
-    table.add(method, {confusion.balanced_accuracy(ballast::EmptyClass::skip), shots.many, shots.medium,
-                       shots.few, confusion.accuracy(), seconds});
+    table.add(method,
+              {confusion.balanced_accuracy(ballast::EmptyClass::skip), shots.many, shots.medium, shots.few,
+               confusion.accuracy()},
+              seconds);
   };
   const auto stage = [&](const std::string& method) {
     progress.stage("seed " + std::to_string(seed + 1) + ": " + method);
@@ -310,7 +312,7 @@ int main(int argc, char** argv) try {
     if (!csv) throw InputError(options.csv, "cannot be written");
   }
 
-  Table table;
+  Table table({"balanced", "many", "medium", "few", "overall"}, 100, 1);  // shares in percent
   std::vector<float> taus;
   {
     Progress progress;

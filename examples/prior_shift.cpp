@@ -15,10 +15,10 @@
 #include <utility>
 #include <vector>
 
-#include "support/arguments.hpp"
 #include "support/chart.hpp"
 #include "support/letter.hpp"
 #include "support/progress.hpp"
+#include "support/repeat_options.hpp"
 
 namespace {
 
@@ -131,7 +131,7 @@ void run(std::uint64_t seed, example::Progress& progress, std::vector<Row>& rows
 }  // namespace
 
 int main(int argc, char** argv) try {
-  const auto arguments = example::parse_arguments(argc, argv, "--seeds", {5, "prior_shift.svg"});
+  const auto arguments = example::parse_repeat_options(argc, argv, "--seeds", {5, "prior_shift.svg"});
   if (arguments.help) {
     std::cout << "usage: prior_shift [--seeds N] [--svg FILE]   (5 seeds, prior_shift.svg)\n";
     return 0;

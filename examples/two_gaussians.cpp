@@ -16,9 +16,9 @@
 #include <utility>
 #include <vector>
 
-#include "support/arguments.hpp"
 #include "support/chart.hpp"
 #include "support/progress.hpp"
+#include "support/repeat_options.hpp"
 
 namespace {
 
@@ -108,7 +108,7 @@ double exact_error(double tau) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  const auto arguments = example::parse_arguments(argc, argv, "--trials", {100, "two_gaussians.svg"});
+  const auto arguments = example::parse_repeat_options(argc, argv, "--trials", {100, "two_gaussians.svg"});
   if (arguments.help) {
     std::cout << "usage: two_gaussians [--trials N] [--svg FILE]   (100 trials, two_gaussians.svg)\n";
     return 0;

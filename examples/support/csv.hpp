@@ -9,6 +9,7 @@
 #include <fstream>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <Eigen/Core>
@@ -43,16 +44,15 @@ inline std::vector<std::string> split_fields(const std::string& line) {
 
 /// Reads comma-separated samples: a label, then the features. A first line without a single number is a
 /// header. Empty lines, and line ends of either kind, are accepted.
-/// @param like  the training set, when a test file must have its columns and its classes
+/// @param columns      that the file must have; 0 if any number from 2 will do
+/// @param check_label  called with the label's field, the number that it holds if any, and the line; throws
 /// @throws InputError naming the file, the line and the reason
-inline Dataset read_csv(const std::string& path, const Dataset* like = nullptr) {
+template <typename CheckLabel>
+RealDataset read_samples(const std::string& path, std::size_t columns, const CheckLabel& check_label) {
   std::ifstream file(path);
   if (!file) throw InputError(path, std::string("cannot be opened: ") + std::strerror(errno));
 
-  const ballast::Index label_limit = like ? like->classes : largest_number_of_classes;
-  std::size_t columns = like ? static_cast<std::size_t>(like->inputs.cols()) + 1 : 0;
-  std::vector<float> values;
-  std::vector<int> labels;
+  std::vector<float> values, labels;
   std::string line;
   long number = 0;
   while (std::getline(file, line)) {
@@ -74,12 +74,8 @@ inline Dataset read_csv(const std::string& path, const Dataset* like = nullptr) 
     if (number == 1 && std::none_of(fields.begin(), fields.end(), is_number)) continue;
 
     const auto label = parse_number(fields[0]);
-    if (!label || *label != std::floor(*label) || *label < 0 || *label >= static_cast<float>(label_limit)) {
-      throw InputError(path, number,
-                       "the label is '" + fields[0] + "', expected an integer in [0, " +
-                           std::to_string(label_limit) + ")" + (like ? ", as in the training file" : ""));
-    }
-    labels.push_back(static_cast<int>(*label));
+    check_label(fields[0], label, number);
+    labels.push_back(*label);
     for (std::size_t column = 1; column < columns; ++column) {
       const auto value = parse_number(fields[column]);
       if (!value) {
@@ -94,12 +90,40 @@ inline Dataset read_csv(const std::string& path, const Dataset* like = nullptr) 
   if (labels.empty()) throw InputError(path, number + 1, "the file ends without a single sample");
 
   const auto samples = static_cast<ballast::Index>(labels.size());
-  Dataset data;
+  RealDataset data;
   data.inputs = Eigen::Map<const ballast::RowMatrixX<float>>(values.data(), samples,
                                                              static_cast<ballast::Index>(columns) - 1);
-  data.labels = Eigen::Map<const Eigen::VectorXi>(labels.data(), samples);
+  data.labels = Eigen::Map<const Eigen::VectorXf>(labels.data(), samples);
+  return data;
+}
+
+/// Samples whose label is a class.
+/// @param like  the training set, when a test file must have its columns and its classes
+inline Dataset read_csv(const std::string& path, const Dataset* like = nullptr) {
+  const ballast::Index limit = like ? like->classes : largest_number_of_classes;
+  const std::size_t columns = like ? static_cast<std::size_t>(like->inputs.cols()) + 1 : 0;
+  RealDataset read =
+      read_samples(path, columns, [&](const std::string& field, std::optional<float> label, long line) {
+        if (!label || *label != std::floor(*label) || *label < 0 || *label >= static_cast<float>(limit)) {
+          throw InputError(path, line,
+                           "the label is '" + field + "', expected an integer in [0, " +
+                               std::to_string(limit) + ")" + (like ? ", as in the training file" : ""));
+        }
+      });
+  Dataset data;
+  data.inputs = std::move(read.inputs);
+  data.labels = read.labels.cast<int>();
   data.classes = like ? like->classes : data.labels.maxCoeff() + 1;
   return data;
+}
+
+/// Samples whose label is any finite number.
+/// @param like  the training set, when a test file must have its columns
+inline RealDataset read_regression_csv(const std::string& path, const RealDataset* like = nullptr) {
+  const std::size_t columns = like ? static_cast<std::size_t>(like->inputs.cols()) + 1 : 0;
+  return read_samples(path, columns, [&](const std::string& field, std::optional<float> label, long line) {
+    if (!label) throw InputError(path, line, "the label is '" + field + "', expected a finite number");
+  });
 }
 
 }  // namespace example

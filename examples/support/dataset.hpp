@@ -20,6 +20,14 @@ struct Dataset {
   [[nodiscard]] ballast::Index samples() const { return labels.size(); }
 };
 
+/// The same with real-valued labels.
+struct RealDataset {
+  ballast::RowMatrixX<float> inputs;
+  Eigen::VectorXf labels;
+
+  [[nodiscard]] ballast::Index samples() const { return labels.size(); }
+};
+
 /// The samples at the given positions, in that order.
 inline Dataset subset(const Dataset& data, const ballast::IndexVector& samples) {
   Dataset result;
@@ -35,13 +43,14 @@ inline Dataset subset(const Dataset& data, const ballast::IndexVector& samples) 
 
 /// Shifts and scales each column of both sets to mean 0 and deviation 1 in the training set. A column that
 /// is constant there is only shifted.
-inline void standardise(Dataset& train, Dataset& test) {
+template <typename Data>
+void standardise(Data& train, Data& test) {
   for (ballast::Index column = 0; column < train.inputs.cols(); ++column) {
-    const Eigen::VectorXd values = train.inputs.col(column).cast<double>();
+    const Eigen::VectorXd values = train.inputs.col(column).template cast<double>();
     const double mean = values.mean();
     const double deviation = std::sqrt((values.array() - mean).square().mean());
     const double scale = deviation > 0 ? 1 / deviation : 1;
-    for (Dataset* data : {&train, &test}) {
+    for (Data* data : {&train, &test}) {
       for (float& value : data->inputs.col(column)) {
         value = static_cast<float>(scale * (static_cast<double>(value) - mean));
       }

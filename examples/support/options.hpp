@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <charconv>
 #include <optional>
 #include <string>
-#include <system_error>
 
+#include "arguments.hpp"
 #include "dataset.hpp"
 
 namespace example {
@@ -36,43 +35,27 @@ Without options: the letter data that comes with the examples.
 /// @throws InputError for an unknown option, a missing or bad value, or options that contradict
 inline Options parse_options(int argc, const char* const* argv) {
   Options options;
-  int at = 1;
-  const auto value = [&]() -> std::string {
-    if (at + 1 >= argc) throw InputError(std::string(argv[at]) + " needs a value (see --help)");
-    return argv[++at];
-  };
-  const auto positive = [&]() -> int {
-    const std::string option = argv[at], text = value();
-    const char* end = text.data() + text.size();
-    int number = 0;
-    const auto parsed = std::from_chars(text.data(), end, number);
-    if (parsed.ec != std::errc() || parsed.ptr != end || number < 1) {
-      throw InputError(option + " is '" + text + "', expected a whole number from 1 (see --help)");
-    }
-    return number;
-  };
-  for (; at < argc; ++at) {
-    const std::string option = argv[at];
+  Arguments arguments(argc, argv);
+  while (arguments.next()) {
+    const std::string& option = arguments.option();
     if (option == "--train")
-      options.train = value();
+      options.train = arguments.value();
     else if (option == "--test")
-      options.test = value();
+      options.test = arguments.value();
     else if (option == "--fashion-mnist")
-      options.fashion_mnist = value();
+      options.fashion_mnist = arguments.value();
     else if (option == "--csv")
-      options.csv = value();
+      options.csv = arguments.value();
     else if (option == "--seeds")
-      options.seeds = positive();
+      options.seeds = arguments.positive();
     else if (option == "--epochs")
-      options.epochs = positive();
+      options.epochs = arguments.positive();
     else if (option == "--help")
       options.help = true;
     else
-      throw InputError("unknown option '" + option + "' (see --help)");
+      arguments.reject();
   }
-  if (options.train.empty() != options.test.empty()) {
-    throw InputError("--train and --test go together (see --help)");
-  }
+  require_both(options.train, options.test);
   if (!options.train.empty() && !options.fashion_mnist.empty()) {
     throw InputError("--fashion-mnist excludes --train and --test (see --help)");
   }

@@ -9,18 +9,14 @@
 #include <optional>
 #include <ostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace example {
 
-/// What one run of one method reached on the test set. Accuracies in [0, 1]; a group without test samples has
-/// none.
-struct Scores {
-  double balanced = 0;
-  std::optional<double> many, medium, few;
-  double overall = 0;
-  double seconds = 0;
-};
+/// What one run of one method reached on the test set, in the order of a table's headings. A group without
+/// test samples has no figure.
+using Figures = std::vector<std::optional<double>>;
 
 /// Mean, and deviation from it over runs (n - 1; none for a single run).
 struct Spread {
@@ -45,105 +41,94 @@ inline std::optional<Spread> spread(const std::vector<std::optional<double>>& va
 /// result.
 class Table {
  public:
-  void add(const std::string& method, const Scores& scores) {
+  /// @param headings  of the figures
+  /// @param factor    that figures are shown multiplied by: 100 shows a share as percent
+  /// @param decimals  shown; the CSV has two more
+  Table(std::vector<std::string> headings, double factor, int decimals)
+      : headings_(std::move(headings)), factor_(factor), decimals_(decimals) {}
+
+  void add(const std::string& method, const Figures& figures, double seconds) {
     auto row = std::find_if(rows_.begin(), rows_.end(), [&](const Row& r) { return r.method == method; });
-    if (row == rows_.end()) row = rows_.insert(rows_.end(), Row{method, {}});
-    row->runs.push_back(scores);
+    if (row == rows_.end()) row = rows_.insert(rows_.end(), Row{method, {}, {}});
+    row->runs.push_back(figures);
+    row->seconds.push_back(seconds);
   }
 
-  /// Accuracies in percent, "mean ± deviation"; "-" where a group has no test samples.
+  /// "mean ± deviation"; "-" for a figure that a run does not have.
   void print(std::ostream& out) const {
     std::size_t width = 0;
     for (const Row& row : rows_) width = std::max(width, row.method.size());
     out << padded("", width);
-    for (const Column& column : columns) out << "  " << padded(column.heading, cell_width);
+    for (const std::string& heading : headings_) out << "  " << padded(heading, cell_width());
     out << "  seconds\n";
     for (const Row& row : rows_) {
       out << padded(row.method, width);
-      for (const Column& column : columns) out << "  " << cell(column_spread(row, column));
-      out << "  " << number("%7.2f", mean_seconds(row)) << '\n';
+      for (std::size_t column = 0; column < headings_.size(); ++column) {
+        out << "  " << cell(column_spread(row, column));
+      }
+      out << "  " << number(mean_seconds(row), 7, 2) << '\n';
     }
   }
 
-  /// One line per method: for each figure its mean and its deviation in percent, empty where there is none.
+  /// One line per method: for each figure its mean and its deviation, empty where there is none.
   void write_csv(std::ostream& out) const {
     out << "method,seeds";
-    for (const Column& column : columns)
-      out << ',' << column.heading << ',' << column.heading << "_deviation";
+    for (const std::string& heading : headings_) out << ',' << heading << ',' << heading << "_deviation";
     out << ",seconds\n";
     for (const Row& row : rows_) {
       out << '"' << row.method << "\"," << row.runs.size();
-      for (const Column& column : columns) {
+      for (std::size_t column = 0; column < headings_.size(); ++column) {
         const auto figure = column_spread(row, column);
-        out << ',' << (figure ? number("%.3f", 100 * figure->mean) : "");
-        out << ',' << (figure && figure->deviation ? number("%.3f", 100 * *figure->deviation) : "");
+        out << ',' << (figure ? number(figure->mean, 0, decimals_ + 2) : "");
+        out << ',' << (figure && figure->deviation ? number(*figure->deviation, 0, decimals_ + 2) : "");
       }
-      out << ',' << number("%.4f", mean_seconds(row)) << '\n';
+      out << ',' << number(mean_seconds(row), 0, 4) << '\n';
     }
   }
 
  private:
   struct Row {
     std::string method;
-    std::vector<Scores> runs;
-  };
-  struct Column {
-    const char* heading;
-    std::optional<double> (*value)(const Scores&);
+    std::vector<Figures> runs;
+    std::vector<double> seconds;
   };
 
-  static constexpr std::size_t cell_width = 10;
-  static constexpr std::array<Column, 5> columns = {{
-      {"balanced",
-       [](const Scores& s) {
-         return std::optional<double>(s.balanced);
-       }},
-      {"many",
-       [](const Scores& s) {
-         return s.many;
-       }},
-      {"medium",
-       [](const Scores& s) {
-         return s.medium;
-       }},
-      {"few",
-       [](const Scores& s) {
-         return s.few;
-       }},
-      {"overall",
-       [](const Scores& s) {
-         return std::optional<double>(s.overall);
-       }},
-  }};
+  [[nodiscard]] std::size_t cell_width() const { return static_cast<std::size_t>(8 + 2 * decimals_); }
 
-  static std::optional<Spread> column_spread(const Row& row, const Column& column) {
-    std::vector<std::optional<double>> values;
-    for (const Scores& scores : row.runs) values.push_back(column.value(scores));
+  [[nodiscard]] std::optional<Spread> column_spread(const Row& row, std::size_t column) const {
+    Figures values;
+    for (const Figures& run : row.runs) values.push_back(run.at(column));
+    for (auto& value : values) {
+      if (value) *value *= factor_;
+    }
     return spread(values);
   }
   static double mean_seconds(const Row& row) {
     double sum = 0;
-    for (const Scores& scores : row.runs) sum += scores.seconds;
-    return sum / static_cast<double>(row.runs.size());
+    for (const double seconds : row.seconds) sum += seconds;
+    return sum / static_cast<double>(row.seconds.size());
   }
 
-  static std::string number(const char* format, double value) {
+  static std::string number(double value, int width, int decimals) {
     std::array<char, 64> text{};
-    std::snprintf(text.data(), text.size(), format, value);
+    std::snprintf(text.data(), text.size(), "%*.*f", width, decimals, value);
     return text.data();
   }
   static std::string padded(std::string text, std::size_t width) {
     text.resize(std::max(width, text.size()), ' ');
     return text;
   }
-  static std::string cell(const std::optional<Spread>& figure) {
-    if (!figure) return padded("   -", cell_width);
-    const std::string mean = number("%4.1f", 100 * figure->mean);
-    if (!figure->deviation) return padded(mean, cell_width);
+  [[nodiscard]] std::string cell(const std::optional<Spread>& figure) const {
+    if (!figure) return padded("   -", cell_width());
+    const std::string mean = number(figure->mean, decimals_ + 3, decimals_);
+    if (!figure->deviation) return padded(mean, cell_width());
     // The sign takes two bytes and one column.
-    return padded(mean + " ± " + number("%.1f", 100 * *figure->deviation), cell_width + 1);
+    return padded(mean + " ± " + number(*figure->deviation, 0, decimals_), cell_width() + 1);
   }
 
+  std::vector<std::string> headings_;
+  double factor_;
+  int decimals_;
   std::vector<Row> rows_;
 };
 

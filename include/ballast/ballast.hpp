@@ -34,6 +34,7 @@
 #include <ballast/core/stream_copy.hpp>
 #include <ballast/core/types.hpp>
 #include <ballast/core/view.hpp>
+#include <ballast/data/bin_tally.hpp>
 #include <ballast/data/class_distribution.hpp>
 #include <ballast/data/label_bins.hpp>
 #include <ballast/data/long_tail_profile.hpp>

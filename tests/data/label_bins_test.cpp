@@ -104,6 +104,34 @@ TEST_CASE("label_bins: a label written as a user writes an edge starts its bin",
   }
 }
 
+TEMPLATE_TEST_CASE("label_bins: whole-numbered labels in bulk", "[data]", std::int8_t, std::uint8_t,
+                   std::int16_t, std::int32_t, std::uint32_t, std::int64_t, std::uint64_t) {
+  using Label = TestType;
+  VectorX<Label> labels(200);
+  for (Index i = 0; i < 198; ++i) labels[i] = static_cast<Label>(i - 40);
+  labels[198] = std::numeric_limits<Label>::min();
+  labels[199] = std::numeric_limits<Label>::max();
+  for (const double low : {0.0, -20.0, 5.5}) {
+    for (const double width : {1.0, 2.0}) {
+      for (const Outside outside : {Outside::clamp, Outside::drop}) {
+        CAPTURE(low, width);
+        const LabelBins bins = LabelBins::uniform(low, low + 100 * width, 100, outside);
+        Eigen::VectorXi found(200);
+        bins.find(labels, found);
+        CountVector counts = CountVector::Zero(100);
+        for (Index i = 0; i < 200; ++i) {
+          const double label = static_cast<double>(labels[i]);
+          const bool dropped = outside == Outside::drop && (label < low || label >= low + 100 * width);
+          const Index expected = dropped ? -1 : plain_bin(bins, label);
+          CHECK(found[i] == expected);
+          if (!dropped) ++counts[expected];
+        }
+        CHECK(bins.count(labels) == counts);
+      }
+    }
+  }
+}
+
 TEST_CASE("label_bins: edges, centers and widths", "[data]") {
   const LabelBins bins = LabelBins::uniform(-1.0, 1.0, 4);
   CHECK(bins.bins() == 4);

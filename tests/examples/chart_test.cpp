@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <string>
 
-#include "../examples/support/arguments.hpp"
+#include "../examples/support/repeat_options.hpp"
 #include "support/catch.hpp"
 
 namespace {
@@ -41,7 +41,7 @@ TEST_CASE("chart: the arguments of the smaller examples", "[examples]") {
   const auto parse = [](std::initializer_list<const char*> words) {
     std::vector<const char*> all(words);
     all.insert(all.begin(), "program");
-    return example::parse_arguments(static_cast<int>(all.size()), all.data(), "--seeds", {3, "a.svg"});
+    return example::parse_repeat_options(static_cast<int>(all.size()), all.data(), "--seeds", {3, "a.svg"});
   };
   CHECK(parse({}).repeats == 3);
   CHECK(parse({"--seeds", "7", "--svg", "b.svg"}).repeats == 7);

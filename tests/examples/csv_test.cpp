@@ -99,3 +99,24 @@ TEST_CASE("csv: standardising uses the training set alone", "[examples]") {
   CHECK(test.inputs(0, 0) == 2.0f);  // (4 - 2) / 1
   CHECK(test.inputs(0, 1) == 1.0f);  // a constant column is only shifted
 }
+
+TEST_CASE("csv: labels that are any number", "[examples]") {
+  const TemporaryFile file("ballast_csv_test.csv", "age,a\n-1.5,2\n1e3,4\n");
+  const example::RealDataset data = example::read_regression_csv(file.path());
+  REQUIRE(data.samples() == 2);
+  CHECK(data.labels == Eigen::Vector2f(-1.5f, 1000.0f));
+  CHECK(data.inputs == Eigen::Vector2f(2, 4));
+
+  const auto refused = [](const std::string& text, const example::RealDataset* like) -> std::string {
+    const TemporaryFile bad("ballast_csv_test_bad.csv", text);
+    try {
+      example::read_regression_csv(bad.path(), like);
+    } catch (const example::InputError& error) {
+      return std::string(error.what()).substr(bad.path().size());
+    }
+    return "(not refused)";
+  };
+  CHECK(refused("1,2\nold,2\n", nullptr) == ":2: the label is 'old', expected a finite number");
+  CHECK(refused("inf,2\n", nullptr) == ":1: the label is 'inf', expected a finite number");
+  CHECK(refused("1,2,3\n", &data) == ":1: has 3 columns, expected 2");
+}

@@ -5,7 +5,6 @@
 
 #include "support/catch.hpp"
 
-using example::Scores;
 using example::Table;
 
 TEST_CASE("table: mean and deviation over runs", "[examples]") {
@@ -23,10 +22,10 @@ TEST_CASE("table: mean and deviation over runs", "[examples]") {
 }
 
 TEST_CASE("table: prints a row per method, in percent", "[examples]") {
-  Table table;
-  table.add("first", Scores{0.5, 0.75, 0.5, std::nullopt, 0.625, 1.0});
-  table.add("the second", Scores{1.0, 1.0, 1.0, std::nullopt, 1.0, 0.25});
-  table.add("first", Scores{0.6, 0.75, 0.5, std::nullopt, 0.625, 2.0});
+  Table table({"balanced", "many", "medium", "few", "overall"}, 100, 1);
+  table.add("first", {0.5, 0.75, 0.5, std::nullopt, 0.625}, 1.0);
+  table.add("the second", {1.0, 1.0, 1.0, std::nullopt, 1.0}, 0.25);
+  table.add("first", {0.6, 0.75, 0.5, std::nullopt, 0.625}, 2.0);
   std::ostringstream text;
   table.print(text);
   CHECK(text.str() ==

@@ -16,6 +16,7 @@
 #include <ballast/core/check.hpp>
 #include <ballast/core/parallel.hpp>
 #include <ballast/core/types.hpp>
+#include <ballast/data/bin_tally.hpp>
 
 namespace ballast {
 
@@ -57,6 +58,14 @@ class EdgeTable {
     start_ = static_cast<Scalar>(edges[0] + width / 2);  // guesses low: the bin or the one below
     if (guess_is_within(1)) lookup_ = Lookup::guess_and_compare;
   }
+
+  /// Whether the bins are low, low + 1, ..., so that those of whole-numbered labels are a subtraction away.
+  [[nodiscard]] bool whole_numbers() const {
+    constexpr Scalar limit = 1 << 30;
+    return lookup_ == Lookup::guess && scale_ == 1 && low_ == std::floor(low_) && low_ > -limit &&
+           high_ < limit;
+  }
+  [[nodiscard]] std::int64_t first_whole_number() const { return static_cast<std::int64_t>(low_); }
 
   [[nodiscard]] bool outside(Scalar label) const { return !(label >= low_ && label < high_); }
 
@@ -309,20 +318,18 @@ class LabelBins {
     const Index samples = samples_of("LabelBins::count", labels);
     const Index most = std::clamp(samples / (4 * bins_), Index(1), Index(16));  // bounds the tables' memory
     const detail::Blocks parts(samples, most, block << 10);
-    Eigen::Matrix<Count, Eigen::Dynamic, Eigen::Dynamic> counts =
-        Eigen::Matrix<Count, Eigen::Dynamic, Eigen::Dynamic>::Zero(bins_, parts.count());
-    std::vector<char> valid(static_cast<std::size_t>(parts.count()));
-    // Four tables side by side: runs of one label, the rule in long-tailed data, do not wait for the store
-    // of the one before. A slot more per table, for the dropped.
-    RowMatrixX<std::uint32_t> tables = RowMatrixX<std::uint32_t>::Zero(parts.count(), 4 * (bins_ + 1));
+    std::vector<detail::BinTally> tallies(static_cast<std::size_t>(parts.count()), detail::BinTally(bins_));
+    std::vector<char> valid(tallies.size());
     detail::parallel_for(parts.count(), samples, [&](Index part) {
-      valid[static_cast<std::size_t>(part)] = static_cast<char>(count_part(
-          labels.derived(), parts.begin(part), parts.end(part), &tables(part, 0), counts.col(part)));
+      const std::size_t at = static_cast<std::size_t>(part);
+      valid[at] = count_part(labels.derived(), parts.begin(part), parts.end(part), tallies[at]) ? 1 : 0;
     });
     if (std::find(valid.begin(), valid.end(), char(0)) != valid.end()) {
       require_valid("LabelBins::count", labels, samples);
     }
-    return counts.rowwise().sum();
+    CountVector counts = CountVector::Zero(bins_);
+    for (detail::BinTally& tally : tallies) counts += tally.counts();
+    return counts;
   }
 
  private:
@@ -345,8 +352,7 @@ class LabelBins {
 
   static constexpr Index most_bins = std::numeric_limits<std::int32_t>::max();
   static constexpr Index block = detail::label_block;
-  /// Labels after which the 32-bit tables are emptied.
-  static constexpr Index flush = Index(1) << 30;
+  static_assert(block == detail::BinTally::block);
 
   LabelBins() = default;
 
@@ -414,11 +420,35 @@ class LabelBins {
     return valid;
   }
 
+  template <typename Label>
+  static constexpr bool fits_int64 = std::is_integral_v<Label> &&
+                                     (std::is_signed_v<Label> || sizeof(Label) < 8);
+
+  /// The bins of a whole block of integers, clamped; in 32 bits where the labels fit.
+  template <typename Labels>
+  void subtract(const Labels& labels, Index first, std::int64_t first_label, std::int32_t* bins) const {
+    using Label = typename Labels::Scalar;
+    using Wide = std::conditional_t<(sizeof(Label) < 4 || std::is_same_v<Label, std::int32_t>), std::int32_t,
+                                    std::int64_t>;
+    const Wide low = static_cast<Wide>(first_label), high = static_cast<Wide>(first_label + bins_ - 1);
+    for (Index i = 0; i < block; ++i) {
+      const Wide label = static_cast<Wide>(labels.coeff(first + i, 0));
+      bins[i] = static_cast<std::int32_t>((label < low ? low : label > high ? high : label) - low);
+    }
+  }
+
   template <typename Labels>
   bool find_along(const Labels& labels, Index first, Index count, Index d, std::int32_t* bins) const {
     using Real = detail::LabelReal<typename Labels::Scalar>;
     const Axis& axis = axes_[static_cast<std::size_t>(d)];
     const detail::EdgeTable<Real>& table = axis.template table<Real>();
+    if constexpr (fits_int64<typename Labels::Scalar>) {
+      if (axis.outside == Outside::clamp && count == block && dimensions() == 1 && labels.cols() == 1 &&
+          table.whole_numbers()) {
+        subtract(labels, first, table.first_whole_number(), bins);
+        return true;
+      }
+    }
     Real buffer[block];
     const bool numbers = load(labels, first, count, d, buffer);
     table.find(buffer, bins);
@@ -443,32 +473,15 @@ class LabelBins {
     });
   }
 
-  /// Counts labels [begin, end) into `counts` by way of the zeroed `tables`; false if one is NaN or refused.
-  template <typename Labels, typename Counts>
-  bool count_part(const Labels& labels, Index begin, Index end, std::uint32_t* tables,
-                  Counts&& counts) const {
-    const Index stride = bins_ + 1;
-    std::uint32_t* const first_table = tables + 1;  // slot -1 is for the dropped
+  /// Counts labels [begin, end); false if one is NaN or refused.
+  template <typename Labels>
+  bool count_part(const Labels& labels, Index begin, Index end, detail::BinTally& tally) const {
     std::int32_t found[block];
     bool valid = true;
-    for (Index start = begin; start < end; start += flush) {
-      const Index stop = std::min(end, start + flush);
-      for (Index first = start; first < stop; first += block) {
-        const Index size = std::min(block, stop - first);
-        valid = find_block(labels, first, size, found) && valid;
-        Index i = 0;
-        for (; i + 4 <= size; i += 4) {
-          ++first_table[found[i]];
-          ++first_table[found[i + 1] + stride];
-          ++first_table[found[i + 2] + 2 * stride];
-          ++first_table[found[i + 3] + 3 * stride];
-        }
-        for (; i < size; ++i) ++first_table[found[i]];
-      }
-      for (Index t = 0; t < 4; ++t) {
-        for (Index b = 0; b < bins_; ++b) counts[b] += static_cast<Count>(first_table[t * stride + b]);
-      }
-      std::fill(tables, tables + 4 * stride, 0u);
+    for (Index first = begin; first < end; first += block) {
+      const Index size = std::min(block, end - first);
+      valid = find_block(labels, first, size, found) && valid;
+      tally.add(found, size);
     }
     return valid;
   }
@@ -482,6 +495,7 @@ class LabelBins {
       const Axis& axis = axes_[static_cast<std::size_t>(d)];
       const detail::EdgeTable<Real>& table = axis.template table<Real>();
       const bool refuse = axis.outside == Outside::refuse;
+      if (std::is_integral_v<typename Labels::Scalar> && !refuse) continue;  // never NaN
       for (Index first = 0; first < samples; first += block) {
         const Index count = std::min(block, samples - first);
         bool valid = load(labels.derived(), first, count, d, buffer);

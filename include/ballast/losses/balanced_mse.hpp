@@ -142,8 +142,9 @@ class BalancedMse {
     squared_distances(batch, i, first, count, distances.data());
     const double least = static_cast<double>(distances.minCoeff());
     if (least < row.least) {
-      if (row.mass > 0)
+      if (row.mass > 0) {
         row.rescale(std::exp((least - row.least) * static_cast<double>(precision_)), batch.columns);
+      }
       row.least = least;
     }
     const Values weights = ((static_cast<Scalar>(row.least) - distances) * precision_).exp();
