@@ -569,7 +569,7 @@ TEST_CASE("feature_distribution: with shrinkage the shrunk pair obeys the same l
   options.root = root;
   const Index dimension = 12;
   Full<double> fds(dimension, ten_bins(), SmoothingKernel::gaussian(5, 2.0), options);
-  const Epoch data(55, 90, dimension, 10);  // about 9 samples in a bin of 12 features
+  const Epoch data(55, 120, dimension, 10);  // about 12 samples in a bin of 12 features
   run_epoch(fds, data);
   bool few = false, many = false;
   for (int b = 0; b < 10; ++b) {
