@@ -354,7 +354,9 @@ TEMPLATE_TEST_CASE("feature_distribution: the diagonal form is the formula, epoc
     fds.smooth(columns, data.labels, smoothed_columns);
     fds.backward(gradient, data.labels, gradient);
     CHECK(smoothed == in_place);
-    CHECK(smoothed == smoothed_columns);
+    // One of them may round between product and sum.
+    CHECK((smoothed - smoothed_columns).norm() <=
+          4 * std::numeric_limits<TestType>::epsilon() * (smoothed.norm() + features.norm()));
     if (e == 0) {
       CHECK(smoothed == features);
       CHECK(gradient == features);

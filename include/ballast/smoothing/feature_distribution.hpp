@@ -496,7 +496,7 @@ class FeatureDistributionSmoothing {
       const detail::Packet<Scalar> value = packet::load(values + d), factor = packet::load(scale + d);
       if constexpr (Way == Direction::forward) {
         const auto e = packet::psub(value, packet::load(mean + d));
-        packet::store(result + d, packet::padd(packet::pmul(e, factor), packet::load(target + d)));
+        packet::store(result + d, packet::pmadd(e, factor, packet::load(target + d)));
       } else {
         packet::store(result + d, packet::pmul(value, factor));
       }
