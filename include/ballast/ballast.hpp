@@ -76,4 +76,5 @@
 #include <ballast/smoothing/label_distribution.hpp>
 #include <ballast/smoothing/moments.hpp>
 #include <ballast/smoothing/shrinkage.hpp>
+#include <ballast/smoothing/unroll.hpp>
 #include <ballast/version.hpp>

@@ -25,6 +25,9 @@ using ballast::RowMatrixX;
 using LongMatrix = Eigen::Matrix<long double, Eigen::Dynamic, Eigen::Dynamic>;
 using LongVector = Eigen::Matrix<long double, Eigen::Dynamic, 1>;
 
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
+
 template <typename Scalar>
 using Diagonal = BinStatistics<Scalar, Covariance::diagonal>;
 template <typename Scalar>
@@ -452,10 +455,10 @@ TEMPLATE_TEST_CASE("bin_statistics: a corrupt state is refused", "[smoothing][er
     return both && same_bits(statistics, before);
   };
   CHECK(refused([](auto& s) { s.counts[1] = -1; }, {"state.counts[1] is -1"}));
-  CHECK(refused([](auto& s) { s.mean(1, 0) = NAN; }, {"state.mean(1, 0) is nan"}));
+  CHECK(refused([](auto& s) { s.mean(1, 0) = not_a_number; }, {"state.mean(1, 0) is nan"}));
   CHECK(refused([](auto& s) { s.mean(2, 0) = 1; }, {"state.mean(2, 0) is 1 for 0 samples"}));
   CHECK(refused([](auto& s) { s.m2(0, 0) = -1; }, {"bin 0, feature 0", "is -1"}));
-  CHECK(refused([](auto& s) { s.m2(1, 0) = INFINITY; }, {"state.m2", "inf"}));
+  CHECK(refused([](auto& s) { s.m2(1, 0) = infinity; }, {"state.m2", "inf"}));
   CHECK(refused([](auto& s) { s.m2.conservativeResize(2, 2); }, {"state.m2 is 2 x 2"}));
   CHECK(refused([](auto& s) { s.mean.resize(3, 0); }, {"state"}));
   if constexpr (TestType::full) {

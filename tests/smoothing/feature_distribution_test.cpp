@@ -36,6 +36,7 @@ using Full = FeatureDistributionSmoothing<Scalar, Covariance::full>;
 
 constexpr double epsilon = std::numeric_limits<double>::epsilon();
 constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 /// An epoch of correlated features whose statistics drift with the label, so that no two bins agree and no
 /// two covariances commute.
@@ -353,7 +354,9 @@ TEMPLATE_TEST_CASE("feature_distribution: the diagonal form is the formula, epoc
     fds.smooth(columns, data.labels, smoothed_columns);
     fds.backward(gradient, data.labels, gradient);
     CHECK(smoothed == in_place);
-    CHECK(smoothed == smoothed_columns);
+    // One of them may round between product and sum.
+    CHECK((smoothed - smoothed_columns).norm() <=
+          4 * std::numeric_limits<TestType>::epsilon() * (smoothed.norm() + features.norm()));
     if (e == 0) {
       CHECK(smoothed == features);
       CHECK(gradient == features);
@@ -569,7 +572,7 @@ TEST_CASE("feature_distribution: with shrinkage the shrunk pair obeys the same l
   options.root = root;
   const Index dimension = 12;
   Full<double> fds(dimension, ten_bins(), SmoothingKernel::gaussian(5, 2.0), options);
-  const Epoch data(55, 90, dimension, 10);  // about 9 samples in a bin of 12 features
+  const Epoch data(55, 120, dimension, 10);  // about 12 samples in a bin of 12 features
   run_epoch(fds, data);
   bool few = false, many = false;
   for (int b = 0; b < 10; ++b) {
@@ -712,7 +715,7 @@ TEMPLATE_TEST_CASE("feature_distribution: what does not fit is refused, outputs 
   Eigen::VectorXd labels = data.labels;
   labels[31] = 12;
   CHECK(rejects([&] { fds.smooth(data.features, labels, result); }, {"labels[31] is 12"}));
-  labels[31] = NAN;
+  labels[31] = not_a_number;
   CHECK(rejects([&] { fds.smooth(data.features, labels, result); }, {"labels[31] is nan"}));
   CHECK(rejects([&] { fds.update(data.features, labels); }, {"labels[31] is nan"}));
   CHECK(rejects([&] { fds.smooth(data.features, data.labels.head(99), result); },
@@ -738,7 +741,7 @@ TEMPLATE_TEST_CASE("feature_distribution: what does not fit is refused, outputs 
     return message.find(part) != std::string::npos;
   };
   CHECK(names(with([](Options& o) { o.momentum = 1.0; }), "momentum is 1, expected [0, 1)"));
-  CHECK(names(with([](Options& o) { o.momentum = NAN; }), "momentum is nan"));
+  CHECK(names(with([](Options& o) { o.momentum = not_a_number; }), "momentum is nan"));
   CHECK(names(with([](Options& o) { o.lowest_ratio = -1; }), "lowest_ratio is -1"));
   CHECK(names(with([](Options& o) { o.highest_ratio = 0.5; }), "highest_ratio is 0.5"));
   const auto square = LabelBins::product({ten_bins(), ten_bins()});
@@ -846,14 +849,14 @@ TEMPLATE_TEST_CASE("feature_distribution: a saved state continues to the same bi
   CHECK(refused([](State& s) { s.samples[2] = -1; }, {"state.samples[2] is -1"}));
   CHECK(refused([](State& s) { s.latest[2] = s.covariance_samples[2] + 1; }, {"bin 2"}));
   CHECK(refused([](State& s) { s.samples.conservativeResize(9); }, {"state.samples has size 9"}));
-  CHECK(refused([](State& s) { s.mean(1, 1) = NAN; }, {"state.mean(1, 1) is nan"}));
+  CHECK(refused([](State& s) { s.mean(1, 1) = not_a_number; }, {"state.mean(1, 1) is nan"}));
   CHECK(refused([](State& s) { s.covariance(0, 0) = -1; }, {"state.covariance(0, 0) is -1"}));
   CHECK(refused([](State& s) { s.covariance.conservativeResize(10, 2); }, {"state.covariance is 10 x 2"}));
   CHECK(refused([](State& s) { s.statistics.mean(0, 0) = infinity; }, {"BinStatistics", "state.mean(0, 0)"}));
   CHECK(refused([](State& s) { s.statistics.counts.conservativeResize(3); }, {"state.counts has size 3"}));
   if (published) {
     CHECK(refused([](State& s) { s.rolled = -1; }, {"state.rolled is -1"}));
-    CHECK(refused([](State& s) { s.rolled_mean(0, 0) = NAN; }, {"state.rolled_mean(0, 0)"}));
+    CHECK(refused([](State& s) { s.rolled_mean(0, 0) = not_a_number; }, {"state.rolled_mean(0, 0)"}));
   } else {
     CHECK(refused([](State& s) { s.rolled = 3; }, {"one of the published behaviour"}));
   }

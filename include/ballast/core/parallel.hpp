@@ -3,6 +3,10 @@
 
 #include <algorithm>
 
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
 #include <ballast/core/types.hpp>
 
 namespace ballast::detail {
@@ -10,6 +14,22 @@ namespace ballast::detail {
 /// Work below this many elements is not worth a thread: waking one costs about what this much arithmetic
 /// does.
 inline constexpr Index parallel_threshold = Index(1) << 17;
+
+/// Threads that parallel_for may use, and which of them runs a block: for scratch memory, never for results.
+inline Index most_threads() {
+#if defined(_OPENMP)
+  return static_cast<Index>(omp_get_max_threads());
+#else
+  return 1;
+#endif
+}
+inline Index this_thread() {
+#if defined(_OPENMP)
+  return static_cast<Index>(omp_get_thread_num());
+#else
+  return 0;
+#endif
+}
 
 /// Calls body(block) for block = 0 .. blocks - 1, on OpenMP's threads when the user's build turns OpenMP on
 /// and `work` (elements touched in all) is large enough, else in order on this thread.

@@ -181,13 +181,21 @@ class BinStatistics {
   /// Lines of the workspace per group, and parts into which a batch is cut for the threads.
   static constexpr Index lines = 3;
   static constexpr Index most_blocks = 16;
-  /// Columns copied at a time from a column-major batch, and rows that wait in a bin's stage.
-  static constexpr Index tile = 16;
-  static constexpr Index stage_rows = 64;
+  /// Columns of a column-major batch summed at a time.
+  static constexpr int column_tile = 4;
+  /// Rows that wait in a bin's stage; a larger group goes to the bin's matrix at once.
+  static constexpr Index stage_rows = 128;
+  static constexpr Index scratch_rows = most_rows + 1;
 
-  static constexpr Index round_up(Index size, Index multiple) {
-    return (size + multiple - 1) / multiple * multiple;
-  }
+  /// Rows on their way to the M2 of a bin, padded with zeros.
+  struct Stage {
+    Index bin;
+    Scalar* rows;
+    Index capacity;
+    Index& filled;
+  };
+
+  static constexpr std::size_t size(Index index) { return static_cast<std::size_t>(index); }
 
   template <typename Matrix>
   static auto block(Matrix& stacked, Index bin) {
@@ -206,8 +214,8 @@ class BinStatistics {
   [[nodiscard]] Eigen::MatrixXd m2(Index bin) const {
     const Index cols = dimension();
     RowMatrixX<double> result = block(m2_, bin);
-    detail::add_outer_products(stage_row(bin, 0), stage_.cols(), staged_[static_cast<std::size_t>(bin)], cols,
-                               result.data());
+    detail::add_outer_products<Scalar>({stage_of(bin), stage_stride(), staged_[size(bin)]}, cols,
+                                       result.data());
     result.template triangularView<Eigen::StrictlyLower>() = result.transpose();
     return result;
   }
@@ -229,65 +237,72 @@ class BinStatistics {
       require_finite_rows(function, features);
     }
     const auto& runs = groups_.runs();
-    const detail::Blocks blocks(static_cast<Index>(runs.size()), 64);
+    const detail::Blocks blocks(static_cast<Index>(runs.size()), most_blocks);
+    if (full && features.rows >= stage_rows) {
+      const Index rows = scratch_rows * detail::most_threads();
+      if (scratch_.rows() < rows) scratch_.setZero(rows, stage_stride());
+    }
     const Index work = groups_.kept() * dimension() * (full ? dimension() : 1);
     detail::parallel_for(blocks.count(), work, [&](Index block) {
       for (Index r = blocks.begin(block); r < blocks.end(block); ++r) {
-        const auto& run = runs[static_cast<std::size_t>(r)];
+        const auto& run = runs[size(r)];
         for (Index g = run.begin; g < run.end; ++g) merge_group(g, features);
       }
     });
   }
 
-  /// Shifted sums of every group into `moments_`: a line each for sum, square and, of a column-major batch,
-  /// the shift.
+  /// Shifted sums of every group into `moments_`, and whether they can be used into `safe_`. Both are sized
+  /// for any fall of so many rows into the bins, so that later batches find room.
   template <int Order>
   void sum_groups(const detail::MatrixView<const Scalar, Order>& features) {
-    constexpr bool row_major = Order == Eigen::RowMajor;
-    const auto& groups = groups_.groups();
-    const detail::Blocks blocks(static_cast<Index>(groups.size()), most_blocks);
-    // Sized for any fall of so many rows into the bins, so that later batches find room.
     const Index most_groups = detail::BinGroups::most_groups(bins(), most_rows, features.rows);
-    const Index tile_size = std::min(most_rows, features.rows) * tile;
-    reserve(moments_, most_groups * lines * dimension());
-    reserve(safe_, most_groups);
-    if constexpr (!row_major) {
-      reserve(tiles_, std::min(most_blocks, most_groups) * tile_size);
-      if (identity_.empty()) {
-        for (Index i = 0; i < most_rows; ++i) identity_.push_back(i);
-      }
-    }
+    if (moments_.size() < most_groups * lines * dimension())
+      moments_.resize(most_groups * lines * dimension());
+    if (safe_.size() < size(most_groups)) safe_.resize(size(most_groups));
+    if constexpr (Order == Eigen::ColMajor) sum_columns(features);
+    const detail::Blocks blocks(static_cast<Index>(groups_.groups().size()), most_blocks);
     detail::parallel_for(blocks.count(), groups_.kept() * dimension(), [&](Index block) {
       for (Index g = blocks.begin(block); g < blocks.end(block); ++g) {
-        const Index* const order = groups_.order() + groups[static_cast<std::size_t>(g)].begin;
-        const Index rows = groups[static_cast<std::size_t>(g)].rows();
-        Scalar* const sum = moments(g, 0);
-        Scalar* const square = moments(g, 1);
-        bool safe = true;
-        if constexpr (row_major) {
-          safe = detail::group_moments<Scalar>({features.data, features.stride, order, rows}, dimension(),
-                                               sum, square);
-        } else {
-          Scalar* const copy = tiles_.data() + block * tile_size;
-          for (Index first = 0; first < dimension(); first += tile) {
-            const Index cols = std::min(tile, dimension() - first);
-            copy_tile(features, order, rows, first, cols, copy);
-            safe &= detail::group_moments<Scalar>({copy, tile, identity_.data(), rows}, cols, sum + first,
-                                                  square + first);
-            std::copy(copy, copy + cols, moments(g, 2) + first);
-          }
+        if constexpr (Order == Eigen::RowMajor) {
+          const auto& group = groups_.groups()[size(g)];
+          detail::group_moments<Scalar>(
+              {features.data, features.stride, groups_.order() + group.begin, group.rows()}, dimension(),
+              moments(g, 0), moments(g, 1));
         }
-        safe_[static_cast<std::size_t>(g)] = static_cast<char>(safe);
+        safe_[size(g)] =
+            static_cast<char>(detail::safe_moments(shift_of(g, features), moments(g, 1), dimension()));
       }
     });
   }
 
-  /// Some columns of some rows of a column-major batch, row by row.
-  static void copy_tile(const detail::MatrixView<const Scalar, Eigen::ColMajor>& features, const Index* order,
-                        Index rows, Index first, Index cols, Scalar* copy) {
-    for (Index d = 0; d < cols; ++d) {
-      const Scalar* const column = features.line(first + d);
-      for (Index i = 0; i < rows; ++i) copy[i * tile + d] = column[order[i]];
+  /// A few columns at a time through all groups; these columns stay in cache.
+  void sum_columns(const detail::MatrixView<const Scalar, Eigen::ColMajor>& features) {
+    const detail::Blocks blocks(dimension(), most_blocks, column_tile);
+    detail::parallel_for(blocks.count(), groups_.kept() * dimension(), [&](Index block) {
+      const Index end = blocks.end(block);
+      Index d = blocks.begin(block);
+      for (; d + column_tile <= end; d += column_tile) sum_column_tile<column_tile>(features, d);
+      for (; d < end; ++d) sum_column_tile<1>(features, d);
+    });
+  }
+
+  template <int C>
+  void sum_column_tile(const detail::MatrixView<const Scalar, Eigen::ColMajor>& features, Index first) {
+    Index g = 0;
+    for (const auto& group : groups_.groups()) {
+      detail::column_moments<C>(features, first, groups_.order() + group.begin, group.rows(), moments(g, 2),
+                                moments(g, 0), moments(g, 1));
+      ++g;
+    }
+  }
+
+  /// The first row of a group.
+  template <int Order>
+  [[nodiscard]] const Scalar* shift_of(Index g, const detail::MatrixView<const Scalar, Order>& features) {
+    if constexpr (Order == Eigen::RowMajor) {
+      return features.line(groups_.order()[groups_.groups()[size(g)].begin]);
+    } else {
+      return moments(g, 2);
     }
   }
 
@@ -313,15 +328,14 @@ class BinStatistics {
 
   template <int Order>
   void merge_group(Index g, const detail::MatrixView<const Scalar, Order>& features) {
-    const auto& group = groups_.groups()[static_cast<std::size_t>(g)];
+    const auto& group = groups_.groups()[size(g)];
     const Index* const order = groups_.order() + group.begin;
     const Index rows = group.rows();
-    if (!safe_[static_cast<std::size_t>(g)]) {
+    if (!safe_[size(g)]) {
       for (Index i = 0; i < rows; ++i) merge_row(group.bin, order[i], features);
       return;
     }
-    const Scalar* shift = moments(g, 2);
-    if constexpr (Order == Eigen::RowMajor) shift = features.line(order[0]);
+    const Scalar* const shift = shift_of(g, features);
     const detail::MergeWeights merge(counts_[group.bin], rows);
     if constexpr (full) {
       stage_group(group, shift, moments(g, 0), merge, features);
@@ -354,25 +368,39 @@ class BinStatistics {
   }
 
   /// Full form: the rows of a group about their mean, and the step between the means as one row more, are
-  /// vectors v with M2 += sum v v^T. They wait in the bin's stage until there are enough to be worth a pass
-  /// over its D x D matrix.
+  /// vectors v with M2 += sum v v^T. Those of a small group wait in the bin's stage until there are enough to
+  /// be worth a pass over its D x D matrix.
   template <int Order>
   void stage_group(const detail::BinGroups::Group& group, const Scalar* shift, Scalar* offset,
                    const detail::MergeWeights& merge,
                    const detail::MatrixView<const Scalar, Order>& features) {
-    const Index* const order = groups_.order() + group.begin;
     const Index cols = dimension();
     const Scalar inverse = Scalar(1) / static_cast<Scalar>(group.rows());
     for (Index d = 0; d < cols; ++d) offset[d] *= inverse;
-    if (group.rows() > 1) {
-      for (Index i = 0; i < group.rows(); ++i) {
-        Scalar* const v = next_stage_row(group.bin);
-        for (Index d = 0; d < cols; ++d) v[d] = (features(order[i], d) - shift[d]) - offset[d];
-      }
-    }
-    stage_step(group.bin, shift, offset, merge.weight);
+    Index filled = 0;
+    const bool large = group.rows() >= stage_rows;
+    Stage stage =
+        large ? Stage{group.bin, &scratch_(scratch_rows * detail::this_thread(), 0), scratch_rows, filled}
+              : Stage{group.bin, stage_of(group.bin), stage_rows, staged_[size(group.bin)]};
+    if (group.rows() > 1) stage_rows_of(group, shift, offset, features, stage);
+    if (merge.weight > 0) stage_step(shift, offset, merge.weight, stage);
+    if (large) add_stage(stage);
     double* const mean = &mean_(group.bin, 0);
     for (Index d = 0; d < cols; ++d) mean[d] += step(shift, offset, mean, d) * merge.share;
+  }
+
+  template <int Order>
+  void stage_rows_of(const detail::BinGroups::Group& group, const Scalar* shift, const Scalar* offset,
+                     const detail::MatrixView<const Scalar, Order>& features, Stage& stage) {
+    for (Index i = group.begin; i < group.end; ++i) {
+      const Index row = groups_.order()[i];
+      Scalar* const v = next_row(stage);
+      Index d = 0;
+      if constexpr (Order == Eigen::RowMajor) {
+        d = detail::center_packets(features.line(row), shift, offset, dimension(), v);
+      }
+      for (; d < dimension(); ++d) v[d] = (features(row, d) - shift[d]) - offset[d];
+    }
   }
 
   [[nodiscard]] static double step(const Scalar* shift, const Scalar* offset, const double* mean, Index d) {
@@ -380,55 +408,51 @@ class BinStatistics {
   }
 
   /// M2 += weight * (step between the means) (the same)^T; in double at once where float would overflow.
-  void stage_step(Index bin, const Scalar* shift, const Scalar* offset, double weight) {
-    if (weight == 0) return;
-    const double* const mean = &mean_(bin, 0);
+  void stage_step(const Scalar* shift, const Scalar* offset, double weight, Stage& stage) {
+    const double* const mean = &mean_(stage.bin, 0);
     const double scale = std::sqrt(weight);
-    double most = 0;
-    for (Index d = 0; d < dimension(); ++d) most = std::max(most, std::abs(step(shift, offset, mean, d)));
-    if (most * scale * most * scale <= static_cast<double>(detail::safe_square<Scalar>)) {
-      Scalar* const v = next_stage_row(bin);
-      for (Index d = 0; d < dimension(); ++d)
-        v[d] = static_cast<Scalar>(step(shift, offset, mean, d) * scale);
-      return;
-    }
+    Scalar* const v = next_row(stage);
+    for (Index d = 0; d < dimension(); ++d) v[d] = static_cast<Scalar>(step(shift, offset, mean, d) * scale);
+    if (detail::all_safe(v, dimension())) return;
+    std::fill(v, v + dimension(), Scalar(0));
     for (Index i = 0; i < dimension(); ++i) {
       for (Index j = i; j < dimension(); ++j) {
-        m2_(bin * dimension() + i, j) += weight * step(shift, offset, mean, i) * step(shift, offset, mean, j);
+        m2_(stage.bin * dimension() + i, j) +=
+            weight * step(shift, offset, mean, i) * step(shift, offset, mean, j);
       }
     }
   }
 
-  Scalar* next_stage_row(Index bin) {
-    Index& staged = staged_[static_cast<std::size_t>(bin)];
-    if (staged == stage_rows) {
-      detail::add_outer_products(stage_row(bin, 0), stage_.cols(), staged, dimension(),
-                                 &m2_(bin * dimension(), 0));
-      staged = 0;
-    }
-    return stage_row(bin, staged++);
+  Scalar* next_row(Stage& stage) {
+    if (stage.filled == stage.capacity) add_stage(stage);
+    return stage.rows + stage_stride() * stage.filled++;
   }
 
-  [[nodiscard]] Scalar* stage_row(Index bin, Index row) { return &stage_(bin * stage_rows + row, 0); }
-  [[nodiscard]] const Scalar* stage_row(Index bin, Index row) const {
-    return &stage_(bin * stage_rows + row, 0);
+  void add_stage(Stage& stage) {
+    detail::add_outer_products<Scalar>({stage.rows, stage_stride(), stage.filled}, dimension(),
+                                       &m2_(stage.bin * dimension(), 0));
+    stage.filled = 0;
   }
+
+  /// Padded to whole packets; a line of the cache more where powers of two would share few sets of it.
+  [[nodiscard]] Index stage_stride() const {
+    constexpr Index line = 16;
+    const Index padded = (dimension() + line - 1) / line * line;
+    return padded % 128 == 0 ? padded + line : padded;
+  }
+
+  [[nodiscard]] Scalar* stage_of(Index bin) { return &stage_(bin * stage_rows, 0); }
+  [[nodiscard]] const Scalar* stage_of(Index bin) const { return &stage_(bin * stage_rows, 0); }
 
   void clear_stage() {
     if constexpr (full) {
-      // A line of the cache more than the packets need: powers of two would share few sets.
-      stage_.setZero(bins() * stage_rows, round_up(dimension(), tile) + tile);
-      staged_.assign(static_cast<std::size_t>(bins()), 0);
+      stage_.setZero(bins() * stage_rows, stage_stride());
+      staged_.assign(size(bins()), 0);
     }
   }
 
   [[nodiscard]] Scalar* moments(Index group, Index line) {
     return moments_.data() + (lines * group + line) * dimension();
-  }
-
-  template <typename T>
-  static void reserve(std::vector<T>& workspace, Index size) {
-    if (workspace.size() < static_cast<std::size_t>(size)) workspace.resize(static_cast<std::size_t>(size));
   }
 
   static const State& valid(const State& state) {
@@ -478,9 +502,8 @@ class BinStatistics {
   // Workspace of a batch.
   detail::BinGroups groups_;
   std::vector<std::int32_t> bin_of_row_;
-  std::vector<Scalar> moments_;
-  std::vector<Scalar> tiles_;
-  std::vector<Index> identity_;
+  VectorX<Scalar> moments_;
+  RowMatrixX<Scalar> scratch_;  // full: scratch_rows per thread, zero where rows are padded
   std::vector<char> safe_;
 };
 

@@ -15,6 +15,7 @@
 #include <Eigen/SparseCore>
 
 #include <ballast/core/check.hpp>
+#include <ballast/core/packet.hpp>
 #include <ballast/core/parallel.hpp>
 #include <ballast/core/types.hpp>
 #include <ballast/core/view.hpp>
@@ -484,6 +485,25 @@ class FeatureDistributionSmoothing {
     return Way == Direction::forward ? (value - mean) * scale + target : value * scale;
   }
 
+  /// The same as far as whole packets go. @return how far
+  template <Direction Way>
+  static Index scale_packets(const Scalar* values, const Scalar* mean, const Scalar* scale,
+                             const Scalar* target, Index cols, Scalar* result) {
+    namespace packet = detail::packet;
+    constexpr Index width = detail::packet_size<Scalar>;
+    Index d = 0;
+    for (; d + width <= cols; d += width) {
+      const detail::Packet<Scalar> value = packet::load(values + d), factor = packet::load(scale + d);
+      if constexpr (Way == Direction::forward) {
+        const auto e = packet::psub(value, packet::load(mean + d));
+        packet::store(result + d, packet::pmadd(e, factor, packet::load(target + d)));
+      } else {
+        packet::store(result + d, packet::pmul(value, factor));
+      }
+    }
+    return d;
+  }
+
   template <Direction Way>
   void scale_rows(const detail::MatrixView<const Scalar, Eigen::RowMajor>& from,
                   const detail::MatrixView<Scalar, Eigen::RowMajor>& to) {
@@ -495,7 +515,8 @@ class FeatureDistributionSmoothing {
         const Scalar *const scale = mean + cols, *const target = scale + cols;
         const Scalar* const z = from.line(i);
         Scalar* const result = to.line(i);
-        for (Index d = 0; d < cols; ++d) result[d] = scaled<Way>(z[d], mean[d], scale[d], target[d]);
+        Index d = scale_packets<Way>(z, mean, scale, target, cols, result);
+        for (; d < cols; ++d) result[d] = scaled<Way>(z[d], mean[d], scale[d], target[d]);
       }
     });
   }
@@ -522,49 +543,57 @@ class FeatureDistributionSmoothing {
     });
   }
 
-  /// A few rows of one bin at a time: X = Z - mu side by side, then X A^T + mu' panel by panel; or G A.
+  /// Some rows of one bin at a time, so that its matrix is read once for them.
+  static constexpr Index group_rows = 8 * Maps::rows;
+
   template <Direction Way, int Order>
   void map_groups(const detail::MatrixView<const Scalar, Order>& from,
                   const detail::MatrixView<Scalar, Order>& to) {
-    groups_.sort("FeatureDistributionSmoothing", found_bins(from.rows), bins_.bins(), Maps::rows);
-    const Index groups = static_cast<Index>(groups_.groups().size());
-    const detail::Blocks blocks(groups, most_blocks);
-    const Index size = (dimension() + Maps::panel) * Maps::rows;
+    groups_.sort("FeatureDistributionSmoothing", found_bins(from.rows), bins_.bins(), group_rows);
+    const auto& groups = groups_.groups();
+    const detail::Blocks blocks(static_cast<Index>(groups.size()), most_blocks);
+    const Index size = dimension() * group_rows + Maps::rows * Maps::panel;
     Scalar* const scratch = reserve_scratch(most_blocks * size);
     detail::parallel_for(blocks.count(), from.rows * dimension() * dimension(), [&](Index block) {
       for (Index g = blocks.begin(block); g < blocks.end(block); ++g) {
-        map_group<Way>(groups_.groups()[static_cast<std::size_t>(g)], from, to, scratch + block * size);
+        const auto& group = groups[static_cast<std::size_t>(g)];
+        if (mapped_[static_cast<std::size_t>(group.bin)]) {
+          map_group<Way>(group, from, to, scratch + block * size);
+        } else {
+          for (Index i = group.begin; i < group.end; ++i) copy_row(groups_.order()[i], from, to);
+        }
       }
     });
     for (Index i = groups_.kept(); i < from.rows; ++i) copy_row(groups_.order()[i], from, to);
   }
 
+  /// X = Z - mu, then X A^T + mu' panel by panel; or G A. All rows are read before the first is written.
   template <Direction Way, int Order>
   void map_group(const detail::BinGroups::Group& group, const detail::MatrixView<const Scalar, Order>& from,
                  const detail::MatrixView<Scalar, Order>& to, Scalar* scratch) const {
-    const Index* const order = groups_.order() + group.begin;
-    if (!mapped_[static_cast<std::size_t>(group.bin)]) {
-      for (Index r = 0; r < group.rows(); ++r) copy_row(order[r], from, to);
-      return;
-    }
     constexpr bool forward = Way == Direction::forward;
+    const Index* const order = groups_.order() + group.begin;
     const Index cols = dimension();
-    const Scalar *const mean = affine_row(static_cast<std::int32_t>(group.bin)), *const target =
-                                                                                     mean + 2 * cols;
-    Scalar *const x = scratch, *const product = scratch + cols * Maps::rows;
-    for (Index r = 0; r < Maps::rows; ++r) {
+    const Scalar* const mean = affine_row(static_cast<std::int32_t>(group.bin));
+    const Scalar* const target = mean + 2 * cols;
+    const Maps& maps = forward ? forward_ : backward_;
+    Scalar* const product = scratch + cols * group_rows;
+    for (Index i = 0; i < group.rows(); ++i) {
+      Scalar* const x = scratch + i / Maps::rows * Maps::rows * cols + i % Maps::rows;
       for (Index k = 0; k < cols; ++k) {
-        x[k * Maps::rows + r] =
-            r >= group.rows() ? Scalar(0) : from(order[r], k) - (forward ? mean[k] : Scalar(0));
+        x[k * Maps::rows] = forward ? from(order[i], k) - mean[k] : from(order[i], k);
       }
     }
-    const Maps& maps = forward ? forward_ : backward_;
     for (Index p = 0; p < maps.panels(); ++p) {
-      maps.multiply(group.bin, p, x, product);
       const Index first = p * Maps::panel, count = std::min(Maps::panel, cols - first);
-      for (Index r = 0; r < group.rows(); ++r) {
-        for (Index c = 0; c < count; ++c) {
-          to(order[r], first + c) = product[r * Maps::panel + c] + (forward ? target[first + c] : Scalar(0));
+      for (Index i = 0; i < group.rows(); i += Maps::rows) {
+        const Index rows = std::min(Index(Maps::rows), group.rows() - i);
+        maps.multiply(group.bin, p, scratch + i * cols, rows, product);
+        for (Index r = 0; r < rows; ++r) {
+          const Scalar* const values = product + r * Maps::panel;
+          for (Index c = 0; c < count; ++c) {
+            to(order[i + r], first + c) = forward ? values[c] + target[first + c] : values[c];
+          }
         }
       }
     }
