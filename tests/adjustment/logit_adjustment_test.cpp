@@ -133,6 +133,9 @@ TEMPLATE_TEST_CASE("logit_adjustment: a masked class is never predicted", "[adju
   }
   const LogitAdjustment<TestType> target(four_classes(), Eigen::Vector4d(0.5, 0, 0.25, 0.25));
   CHECK(target.offset()[1] == -std::numeric_limits<TestType>::infinity());
+  const LogitAdjustment<TestType> none(four_classes(), Eigen::Vector4d(0.5, 0, 0.25, 0.25), TestType(0));
+  CHECK(none.offset()[1] == -std::numeric_limits<TestType>::infinity());
+  CHECK(none.offset()[0] == 0);
 }
 
 TEST_CASE("logit_adjustment: folds into the bias of a head", "[adjustment]") {
