@@ -25,6 +25,8 @@ arches=(baseline)
 if has avx2 fma bmi2; then arches+=(x86-64-v3); fi
 if has avx2 fma bmi2 avx512f avx512vl avx512bw avx512dq avx512cd; then arches+=(x86-64-v4); fi
 
+machine="$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(cores) cores"
+
 filter="" json="" report="" quick="" all=""
 while [ $# -gt 0 ]; do
   case $1 in
@@ -94,14 +96,13 @@ if [ -n "$report" ]; then
   {
     echo "# Benchmarks of ballast"
     echo
-    echo "$(date +%F), $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(cores) cores," \
-      "$("${CXX:-c++}" --version | head -1). One thread. $summary."
+    echo "$(date +%F), $machine, $("${CXX:-c++}" --version | head -1). One thread. $summary."
     echo
     echo "For \`>=\` the ratio is the other's time over ours, for \`<=\` ours over the other's."
     echo
     echo "| path | ours | against | ratio | goal | met |"
     echo "|---|---|---|---|---|---|"
-    awk -F'\t' '{ time = $3 >= 1e-3 ? $3 * 1e3 " ms" : $3 * 1e6 " us"
+    awk -F'\t' '{ time = sprintf($3 >= 1e-3 ? "%.4g ms" : "%.4g us", $3 * ($3 >= 1e-3 ? 1e3 : 1e6))
                   printf "| %s | %s | %s | %.2f | %s | %s |\n", $1, time, $2, $4,
                          $6 == "-" ? "-" : $5 " " $6, $6 == "-" ? "-" : '"$met"' ? "yes" : "no" }' "$rows"
   } >"$report"

@@ -44,10 +44,10 @@ struct Batch {
     p = p.array().exp();
     p.array().colwise() /= p.rowwise().sum().array().eval();
     double total = 0;
-    for (const std::int64_t label : labels) total += double{weights[label]};
+    for (const std::int64_t label : labels) total += static_cast<double>(weights[label]);
     for (Index i = 0; i < p.rows(); ++i) {
       p(i, labels[i]) -= 1;
-      p.row(i) *= double{weights[labels[i]]} / total;
+      p.row(i) *= static_cast<double>(weights[labels[i]]) / total;
     }
     return p;
   }
@@ -56,7 +56,8 @@ struct Batch {
   /// the sums and products by a few more.
   template <typename Gradient>
   double error(const Gradient& came) const {
-    const double bound = 64 * double{std::numeric_limits<Scalar>::epsilon()} * expected.cwiseAbs().maxCoeff();
+    const double bound =
+        64 * static_cast<double>(std::numeric_limits<Scalar>::epsilon()) * expected.cwiseAbs().maxCoeff();
     return (came.template cast<double>() - expected).cwiseAbs().maxCoeff() / bound;
   }
 

@@ -33,7 +33,7 @@ struct Head {
     double largest = 0;
     for (Index i = 0; i < weights.rows(); i += 101) {
       const Eigen::RowVectorXd row = weights.row(i).cast<double>();
-      const Eigen::RowVectorXd expected = row / std::pow(row.norm(), double{tau});
+      const Eigen::RowVectorXd expected = row / std::pow(row.norm(), static_cast<double>(tau));
       largest = std::max(largest, (came.row(i).template cast<double>() - expected).cwiseAbs().maxCoeff() /
                                       expected.cwiseAbs().maxCoeff());
     }
@@ -68,7 +68,7 @@ Implementation memory_copy(const HeadPtr& head) {
 
 Implementation libtorch(const HeadPtr& head) {
   const auto step = bench::peers::libtorch_tau_normalize(head->weights.data(), head->weights.rows(),
-                                                         head->weights.cols(), double{tau});
+                                                         head->weights.cols(), static_cast<double>(tau));
   return {step.call, [=] {
             return head->error(step.result());
           }};

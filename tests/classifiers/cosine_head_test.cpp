@@ -41,7 +41,7 @@ TEMPLATE_TEST_CASE("cosine_head: logits are scaled cosines", "[classifiers]", Ma
   const Matrix weights = random.matrix<Matrix>(6, 17, -1e-3, 1e-3);
   CosineHead<Scalar> head(weights, Scalar(16));
   // A product of unit vectors, whose rounding is relative to |z||w|, and a handful of roundings after it.
-  const double bound = 16 * (17 + 8) * double{std::numeric_limits<Scalar>::epsilon()};
+  const double bound = 16 * (17 + 8) * static_cast<double>(std::numeric_limits<Scalar>::epsilon());
   const Exact expected = 16 * directions(features) * directions(weights).transpose();
 
   MatrixX<Scalar> logits(30, 6);

@@ -78,10 +78,10 @@ struct Expected {
     };
     for (Index i = 0; i < values.rows(); ++i) {
       for (Index k = 0; k < values.cols(); ++k) {
-        const long double q = c.targets(i, k);
+        const auto q = static_cast<long double>(c.targets(i, k));
         if (q == -100) continue;
-        const long double w = c.sample_weights[i];
-        const long double u = c.logits(i, k) + part(c.parameters.offset, k, 0);
+        const auto w = static_cast<long double>(c.sample_weights[i]);
+        const long double u = static_cast<long double>(c.logits(i, k)) + part(c.parameters.offset, k, 0);
         const long double positive = w * q * part(c.parameters.positive_weight, k, 1);
         const long double negative = w * (1 - q) * part(c.parameters.negative_weight, k, 1);
         values(i, k) = positive * std::log1p(std::exp(-u)) + negative * std::log1p(std::exp(u));
@@ -99,7 +99,7 @@ struct Expected {
 };
 
 template <typename Scalar>
-constexpr long double epsilon = std::numeric_limits<Scalar>::epsilon();
+constexpr auto epsilon = static_cast<long double>(std::numeric_limits<Scalar>::epsilon());
 
 template <typename Gradient, typename Matrix>
 bool gradient_matches(const Gradient& came, const Expected<Matrix>& expected, long double divisor) {
@@ -109,7 +109,7 @@ bool gradient_matches(const Gradient& came, const Expected<Matrix>& expected, lo
 
 template <typename Scalar, typename Matrix>
 bool value_matches(Scalar came, const Expected<Matrix>& expected, long double divisor) {
-  return std::abs(came - expected.values.sum() / divisor) <=
+  return std::abs(static_cast<long double>(came) - expected.values.sum() / divisor) <=
          epsilon<Scalar> * (expected.bounds.sum() + expected.values.sum()) / divisor;
 }
 
@@ -224,16 +224,17 @@ TEMPLATE_TEST_CASE("binary: extreme logits give the limits", "[losses]", float, 
   const Scalar inf = infinity<Scalar>;
   const BinaryLoss<Scalar> loss(1);
   MatrixX<Scalar> logits(6, 1), targets(6, 1), values(6, 1), gradient(6, 1);
-  logits << 1e4f, -1e4f, 1e4f, -1e4f, inf, -inf;
+  const Scalar big = Scalar(1e4);
+  logits << big, -big, big, -big, inf, -inf;
   targets << 1, 0, 0, 1, 1, 0;
   loss.each(logits, targets, values, gradient);
   for (const Index i : {0, 1, 4, 5}) {
     CHECK(values(i) == 0);
     CHECK(gradient(i) == 0);
   }
-  CHECK(values(2) == Scalar(1e4));
+  CHECK(values(2) == big);
   CHECK(gradient(2) == 1);
-  CHECK(values(3) == Scalar(1e4));
+  CHECK(values(3) == big);
   CHECK(gradient(3) == -1);
 
   targets.array() = 1 - targets.array();
