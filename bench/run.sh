@@ -64,7 +64,7 @@ for arch in "${arches[@]}"; do
   cmake -S . -B "build/bench/$arch" -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CXX_FLAGS_RELEASE=$release" \
     "-DBALLAST_ARCH=$arch" -DBALLAST_BUILD_BENCH=ON -DBALLAST_BUILD_TESTS=OFF -DBALLAST_BUILD_EXAMPLES=OFF >/dev/null
   cmake --build "build/bench/$arch" --parallel "$(cores)" --target "${targets[@]}" \
-    | { grep -E 'Building|warning|error' || true; } >&2
+    | { grep --line-buffered -E 'Building|warning|error' || true; } >&2
 done
 
 rows=$(mktemp)
