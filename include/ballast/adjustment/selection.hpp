@@ -46,9 +46,8 @@ enum class Weighting {
 struct TauSelectionOptions {
   TauReading reading = TauReading::subtract;
   Weighting weighting = Weighting::target_prior;
-  /// The values to try, finite, in any order, > 0 for TauReading::temperature. Empty: 0, 0.1, ..., 2 (0.1,
-  /// 0.2,
-  /// ..., 2.1 for a temperature).
+  /// The values to try, finite, in any order, > 0 for TauReading::temperature. Empty: 0, 0.1, ..., 2
+  /// (0.1, 0.2, ..., 2.1 for a temperature).
   Eigen::VectorXd grid;
   /// pi^t, sums to 1. Empty: uniform. A class of target probability 0 is never predicted.
   Eigen::VectorXd target_prior;
@@ -464,9 +463,8 @@ inline void require_meaning(const char* function, Criterion criterion, const Tau
 ///                 class that can be predicted finite
 /// @param labels   one per sample, integral, in [0, classes)
 /// @param classes  the training distribution, whose prior is adjusted for
-/// @throws std::invalid_argument naming the first bad row, label or class; for a refused combination, with
-/// the
-///         reason
+/// @throws std::invalid_argument naming the first bad row, label or class; for a refused
+///         combination, with the reason
 template <typename Logits, typename Labels>
 [[nodiscard]] TauSelection select_tau(const Eigen::MatrixBase<Logits>& logits,
                                       const Eigen::DenseBase<Labels>& labels,

@@ -205,14 +205,12 @@ class TauNormalizedClassifier {
   /// the present tau (or the bound nearest to it) to a local minimum; the head stays. One product with the
   /// features, then O(samples classes) per evaluation; allocates three matrices of samples x classes.
   /// @param features  samples x dimensions, finite; at least one. Held-out, or class-balanced: on the
-  /// training
-  ///                  samples themselves the norms are already at their best
+  ///                  training samples themselves the norms are already at their best
   /// @param labels    one per sample, in [0, classes())
   /// @param options   see TauOptions
   /// @param loss      any callable `Scalar loss(logits, labels, gradient)`, matrices column-major
   /// @throws std::invalid_argument on a wrong shape, label, feature or option, or a loss that is not finite
-  /// at
-  ///         the start; tau is then unchanged
+  ///         at the start; tau is then unchanged
   template <typename Features, typename Labels, typename Loss>
   TauFit<Scalar> fit(const Eigen::MatrixBase<Features>& features, const Eigen::DenseBase<Labels>& labels,
                      const TauOptions<Scalar>& options, const Loss& loss) {

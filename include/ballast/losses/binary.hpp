@@ -282,8 +282,9 @@ class BinaryPass {
     for (Index k = 0; k < u.size(); k += packet_size<Scalar>) {
       const Packet<Scalar> e = exp_nonpositive<Scalar>(packet::load(exponent.data() + k));
       packet::store(small.data() + k, e);
-      packet::store(log_term.data() + k,
-                    log_corrected<Scalar>(packet::padd(packet::broadcast(Scalar(1)), e), e));
+      const Packet<Scalar> one = packet::broadcast(Scalar(1));
+      const Packet<Scalar> sum = packet::padd(one, e);
+      packet::store(log_term.data() + k, log_corrected<Scalar>(sum, e, packet::pdiv(one, sum)));
     }
   }
 

@@ -61,13 +61,11 @@ class FeatureDistributionSmoothing {
   /// - every bin starts at mean 0, variance 1; a bin first seen after epoch `start_update` is averaged from
   ///   there, and a bin without samples enters the smoothing so;
   /// - the smoothed statistics are those of the end of the epoch before the last: they lag by one, so that
-  /// epoch
-  ///   start_update + 1 still passes features unchanged. The source statistics are `aliased` to the running
-  ///   ones, hence those of the last epoch;
+  ///   epoch start_update + 1 still passes features unchanged. The source statistics are `aliased` to the
+  ///   running ones, hence those of the last epoch;
   /// - a bin of one sample has variance 0; bins whose variances sum to less than 1e-10 pass unchanged;
   /// - labels below the first or above the last label are skipped, but join the edge bin of a call in which
-  /// its
-  ///   exact label occurs (for the statistics: of an epoch, which the published loop gives in one call);
+  ///   its exact label occurs (for the statistics: of an epoch, which the published loop gives in one call);
   /// - the statistics roll over in `finish_epoch(e)` only if e is the next epoch in turn.
   struct PublishedCode {
     Index start_update = 0;  ///< first epoch whose features count; >= 0
@@ -127,8 +125,7 @@ class FeatureDistributionSmoothing {
 
   /// @param dimension  D >= 1, features per sample
   /// @param bins       over the labels; in the published behaviour of one dimension, with whole-numbered
-  /// edges
-  ///                   and width 1, and its own rule for labels outside
+  ///                   edges and width 1, and its own rule for labels outside
   /// @param kernel     over the bins; SmoothingKernel::published_gaussian(5, 2, EdgeRule::mirror) is the
   ///                   published default
   FeatureDistributionSmoothing(Index dimension, const LabelBins& bins, const SmoothingKernel& kernel)
@@ -156,8 +153,7 @@ class FeatureDistributionSmoothing {
   /// @param features  samples x dimension, of either storage order
   /// @param labels    one per row (samples x targets for a product of bins); not read outside training
   /// @param smoothed  of the shape and storage order of `features`, which it may be itself; a row whose label
-  /// is
-  ///                  dropped or whose bin has no statistics is copied
+  ///                  is dropped or whose bin has no statistics is copied
   /// @throws std::invalid_argument on other shapes, and as LabelBins::find; nothing is then written
   template <typename Features, typename Labels, typename Smoothed>
   void smooth(const Eigen::MatrixBase<Features>& features, const Eigen::DenseBase<Labels>& labels,

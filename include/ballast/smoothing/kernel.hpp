@@ -187,8 +187,7 @@ class SmoothingKernel {
   /// K, B x B, for the given bins; row b holds the weights of the bins that enter bin b. The Kronecker
   /// product over the axes of a product. Allocates O(B * entries in a row).
   /// @throws std::invalid_argument if a product of kernels has another number of factors than `bins` has
-  /// axes,
-  ///         or if a density is not finite and >= 0 at a distance between two bins
+  ///         axes, or if a density is not finite and >= 0 at a distance between two bins
   [[nodiscard]] Eigen::SparseMatrix<double, Eigen::RowMajor> matrix(const LabelBins& bins) const {
     detail::require(axes_.size() == 1 || static_cast<Index>(axes_.size()) == bins.dimensions(),
                     "SmoothingKernel::matrix", "the kernel has ", axes_.size(), " factors, expected ",
