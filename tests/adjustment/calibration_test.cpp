@@ -214,7 +214,9 @@ TEST_CASE("calibration: large logits and separable samples still end", "[adjustm
 }
 
 TEST_CASE("calibration: a state round-trips and a bad one is refused", "[adjustment][errors]") {
-  auto [logits, labels] = problem<Eigen::MatrixXd>(6, 100, 3, 2.0);
+  const auto data = problem<Eigen::MatrixXd>(6, 100, 3, 2.0);  // a lambda cannot capture a structured binding
+  const Eigen::MatrixXd& logits = data.first;
+  const Eigen::VectorXi& labels = data.second;
   VectorScaling<double> map;
   map.fit(logits, labels);
   VectorScaling<double> copy(map.state());

@@ -119,7 +119,7 @@ class SoftmaxBlock {
                 batch_.gradient.col_stride, losses);
       return;
     }
-    std::array<Scalar, std::size_t(Strip::rows * softmax_short_row)> tile;
+    std::array<Scalar, std::size_t(Strip::rows * std::max(softmax_short_row, width))> tile;
     packet::transpose(&batch_.logits(row, 0), batch_.logits.row_stride, count, parameters_.classes,
                       tile.data(), Strip::rows);
     strip.run(tile.data(), Strip::rows, tile.data(), Strip::rows, losses);
