@@ -76,9 +76,9 @@ TEMPLATE_TEST_CASE("logit_adjustment: adds to logits, copied or in place, and pr
 }
 
 TEST_CASE("logit_adjustment: the Bayes rule of the balanced error on two Gaussians", "[adjustment]") {
-  // METHODS.md section 5: N(+-(1,1), I), P(+) = 5 %. The calibrated logit of x is 2 (x_1 + x_2) + log(0.05 /
-  // 0.95); the adjusted boundary in s = (x_1 + x_2) / sqrt 2 is -(1 - tau) c', and moves as the formula of
-  // BER says.
+  // Menon et al., section 6.1: N(+-(1,1), I), P(+) = 5 %. The calibrated logit of x is 2 (x_1 + x_2) +
+  // log(0.05 / 0.95); the adjusted boundary in s = (x_1 + x_2) / sqrt 2 is -(1 - tau) c', and moves as the
+  // formula of BER says.
   const auto classes = ClassDistribution::from_counts(Eigen::Vector2i(95, 5));
   const double log_odds = std::log(0.05 / 0.95);
   const auto boundary = [&](double tau) {

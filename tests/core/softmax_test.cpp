@@ -36,7 +36,7 @@ TEMPLATE_TEST_CASE("softmax: probabilities and log-sum-exp are the formulas", "[
       ballast::log_sum_exp(logits, sums);
 
       // u is rounded once when it is shifted by up to 40, which exp makes a relative error; sums of C terms.
-      const long double epsilon = std::numeric_limits<Scalar>::epsilon();
+      const auto epsilon = static_cast<long double>(std::numeric_limits<Scalar>::epsilon());
       const long double bound = epsilon * (40 + 2 * std::log2(static_cast<long double>(classes) + 1));
       bool agrees = true;
       for (Index i = 0; i < rows; ++i) {

@@ -55,7 +55,8 @@ TEST_CASE("class_distribution: prior and log prior are the formulas", "[data]") 
     const long double prior = static_cast<long double>(classes.counts()[j]) / total;
     CHECK(close(classes.prior()[j], prior, 1));
     // log n and log N each round once; their difference keeps that absolute error.
-    CHECK(std::abs(static_cast<long double>(classes.log_prior()[j]) - std::log(prior)) <= 28 * 2 * epsilon);
+    CHECK(std::abs(static_cast<long double>(classes.log_prior()[j]) - std::log(prior)) <=
+          static_cast<long double>(28 * 2 * epsilon));
   }
 }
 
@@ -81,7 +82,7 @@ TEST_CASE("class_distribution: effective numbers hold next to beta = 1", "[data]
   for (const double beta : {0.9, 0.9999, 1.0 - 1e-12}) {
     CAPTURE(beta);
     for (Index j = 0; j < 4; ++j) {
-      const long double b = beta;
+      const auto b = static_cast<long double>(beta);
       const long double n = static_cast<long double>(classes.counts()[j]);
       const long double expected = std::expm1(n * std::log1p(b - 1)) / (b - 1);
       CHECK(close(classes.effective_numbers(beta)[j], expected, 8));

@@ -47,7 +47,7 @@ TEMPLATE_TEST_CASE("class_weights: the formulas, in every normalisation", "[loss
       CAPTURE(beta);
       VectorX<long double> numbers = counts;
       for (long double& n : numbers) {
-        const long double b = beta;
+        const auto b = static_cast<long double>(beta);
         if (beta < 1) n = (1 - std::pow(b, n)) / (1 - b);
       }
       CHECK(agrees(ballast::effective_number_weights<TestType>(classes, beta, normalization), numbers,

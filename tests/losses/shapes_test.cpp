@@ -23,19 +23,20 @@ Likelihood<Scalar> at(long double log_p) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("shapes: value and slope of the formulas", "[losses]", float, double) {
-  const long double epsilon = std::numeric_limits<TestType>::epsilon();
+  const auto epsilon = static_cast<long double>(std::numeric_limits<TestType>::epsilon());
   for (const long double log_p : {-1e-12L, -1e-6L, -0.1L, -1.0L, -5.0L, -40.0L}) {
     for (const double gamma : {0.0, 0.5, 1.0, 2.0, 2.5, 5.0, 20.0}) {
       CAPTURE(log_p, gamma);
-      const long double l = static_cast<TestType>(log_p);
+      const auto l = static_cast<long double>(static_cast<TestType>(log_p));
       const long double miss = -std::expm1(l);
       const long double value = -std::pow(miss, static_cast<long double>(gamma)) * l;
       const long double slope = -std::pow(miss, static_cast<long double>(gamma)) +
-                                gamma * std::pow(miss, gamma - 1.0L) * std::exp(l) * l;
+                                static_cast<long double>(gamma) *
+                                    std::pow(miss, static_cast<long double>(gamma) - 1) * std::exp(l) * l;
       const auto came = Focal<TestType>{static_cast<TestType>(gamma)}(at<TestType>(l), TestType(3));
       // miss is rounded once, the power makes that gamma roundings.
       const long double bound = (8 + 4 * static_cast<long double>(gamma)) * epsilon;
-      const long double tiny = std::numeric_limits<TestType>::min();
+      const auto tiny = static_cast<long double>(std::numeric_limits<TestType>::min());
       CHECK(std::abs(static_cast<long double>(came.value) - 3 * value) <= bound * 3 * value + tiny);
       CHECK(std::abs(static_cast<long double>(came.slope) - 3 * slope) <= -bound * 3 * slope + tiny);
     }

@@ -498,6 +498,49 @@ TEMPLATE_TEST_CASE("softmax_loss: infinite and NaN logits", "[losses]", MatrixX<
   }
 }
 
+TEMPLATE_TEST_CASE("softmax_loss: infinite and NaN logits under smoothing", "[losses]", MatrixX<float>,
+                   RowMatrixX<float>, RowMatrixX<double>) {
+  using Scalar = typename TestType::Scalar;
+  const Index classes = GENERATE(2, 7, 20, 100);
+  const Index samples = 70;
+  CAPTURE(classes, TestType::IsRowMajor);
+  RandomData random(16);
+  const TestType logits = random.matrix<TestType>(samples, classes, -3, 3);
+  const Eigen::VectorXi labels = random.labels(samples, classes);
+  SoftmaxLossOptions<Scalar> smooth;
+  smooth.smoothing = Scalar(0.1);
+  const SoftmaxLoss<Scalar> loss(classes, {}, {}, {}, smooth);
+  TestType clean(samples, classes), gradient(samples, classes);
+  VectorX<Scalar> clean_values(samples), values(samples);
+  loss.each(logits, labels, clean_values, clean);
+  // Beside a poisoned row another kernel may take over, with roundings of its own.
+  const Scalar bound = 64 * std::numeric_limits<Scalar>::epsilon();
+
+  const Index other = (labels[6] + 1) % classes;
+  for (const Scalar poison : {std::numeric_limits<Scalar>::quiet_NaN(), infinity<Scalar>}) {
+    for (const Index column : {Index(0), classes - 1}) {
+      CAPTURE(poison, column);
+      TestType poisoned = logits;
+      poisoned(5, column) = poison;
+      poisoned(6, other) = -infinity<Scalar>;  // masked: in the same strip, and perhaps before a NaN
+      loss.each(poisoned, labels, values, gradient);
+      for (Index i = 0; i < samples; ++i) {
+        if (i == 5) {
+          CHECK(std::isnan(values[i]));
+          CHECK(gradient.row(i).array().isNaN().all());
+        } else if (i == 6) {
+          CHECK(std::isfinite(values[i]));
+          CHECK(gradient.row(i).allFinite());
+          CHECK(gradient(i, other) == 0);
+        } else {
+          CHECK(std::abs(values[i] - clean_values[i]) <= bound * std::max(Scalar(1), clean_values[i]));
+          CHECK((gradient.row(i) - clean.row(i)).cwiseAbs().maxCoeff() <= bound);
+        }
+      }
+    }
+  }
+}
+
 TEMPLATE_TEST_CASE("softmax_loss: a masked class takes no part", "[losses]", MatrixX<float>,
                    RowMatrixX<double>) {
   using Scalar = typename TestType::Scalar;

@@ -66,7 +66,8 @@ class LogitAdjustment {
   /// into a head.
   [[nodiscard]] const VectorX<Scalar>& offset() const noexcept { return offset_; }
 
-  /// adjusted = logits + offset. A masked class becomes -inf, so its probability is exactly 0; a NaN stays.
+  /// adjusted = logits + offset. A masked class becomes -inf, so its probability is exactly 0, unless
+  /// its logit is +inf, which gives NaN; a NaN stays.
   /// O(samples classes), no allocation.
   /// @param logits    samples x classes
   /// @param adjusted  samples x classes in the storage order of `logits`, which it may be itself (in place)

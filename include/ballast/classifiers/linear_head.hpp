@@ -47,7 +47,7 @@ void column_sums(Index rows, Index cols, const Term& term, Scalar* sums) {
 ///
 ///     f = z W^T + b,   W: classes x dimensions,   b: classes, or absent
 ///
-/// A value: copied, assigned and compared by its parameters, which are one vector, the rows of W one after
+/// A value: copied and assigned by its parameters, which are one vector, the rows of W one after
 /// the other and then b. The gradient of a head has the shape of a head, so an optimiser needs one line:
 /// `head.parameters() -= rate * gradient.parameters()`.
 ///

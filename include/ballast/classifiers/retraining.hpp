@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
+
 #include <Eigen/Core>
 
 #include <ballast/classifiers/head_training.hpp>

@@ -107,7 +107,8 @@ void tau_normalize(const MatrixView<const Scalar, Order>& weights, const MatrixV
 ///     w_k / ||w_k||_2^tau
 ///
 /// tau = 0 is the identity, tau = 1 makes every norm 1. A row of zeros stays zero; norms beyond the range of
-/// Scalar, and the squares of any, are no trouble. A row with a value that is not finite becomes NaN.
+/// Scalar, and the squares of any, are no trouble. In a row with a value that is not finite all
+/// but its zeros become NaN.
 /// O(classes dimensions) in one pass over memory, no allocation.
 /// @param weights     classes x dimensions
 /// @param tau         any finite number

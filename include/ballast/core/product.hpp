@@ -10,7 +10,8 @@
 #include <ballast/core/types.hpp>
 #include <ballast/core/view.hpp>
 
-/// Matrix products that allocate nothing, whatever their size.
+/// Matrix products that allocate nothing, whatever their size. (With OpenMP on, Eigen may split the product
+/// of a tile over its own threads, and then allocates what these share.)
 ///
 /// Eigen packs blocks of its operands, on the stack up to 128 KiB and on the heap above. The product is
 /// therefore taken in tiles whose packed copies stay below that. The depth of a tile also stays below what

@@ -53,9 +53,9 @@ struct RowMargin {
   const Scalar* offset = nullptr;
 };
 
-/// out = s in + a, and its largest; TrackSmallest: the smallest too. Asks the caches for the rows that are
-/// next.
-template <typename Scalar, bool Scaled, bool TrackSmallest = false>
+/// out = s in + a, and its largest; CheckFinite: whether all of it is finite too. Asks the caches for the
+/// rows that are next.
+template <typename Scalar, bool Scaled, bool CheckFinite = false>
 class MarginPass {
   using P = Packet<Scalar>;
   static constexpr Scalar infinity = std::numeric_limits<Scalar>::infinity();
@@ -66,11 +66,11 @@ class MarginPass {
                                  const Scalar* next_out)
       : packets_(packets), in_(in), out_(out), margin_(margin), next_in_(next_in), next_out_(next_out) {
     largest_[0] = largest_[1] = packet::broadcast(-infinity);
-    smallest_ = packet::broadcast(infinity);
+    zeros_ = packet::broadcast(Scalar(0));
     if (packets_.overlaps) {
       tail_ = apply(packets_.last);
       largest_[0] = tail_;
-      smallest_ = tail_;
+      if constexpr (CheckFinite) zeros_ = packet::pmul(tail_, zeros_);
     }
   }
 
@@ -84,7 +84,8 @@ class MarginPass {
       const P u = apply(at + i * packets_.width);
       packet::store(out_ + at + i * packets_.width, u);
       largest_[i] = packet::max(u, largest_[i]);
-      if constexpr (TrackSmallest) smallest_ = packet::min(u, smallest_);
+      // 0 u is NaN for an infinity and a NaN, and a sum keeps it: a minimum may lose what came before a NaN.
+      if constexpr (CheckFinite) zeros_ = packet::pmadd(u, packet::broadcast(Scalar(0)), zeros_);
     }
   }
 
@@ -93,7 +94,7 @@ class MarginPass {
     if (packets_.overlaps) packet::store(out_ + packets_.last, tail_);
     return packet::max_lane(packet::max(largest_[0], largest_[1]));
   }
-  EIGEN_ALWAYS_INLINE Scalar smallest() const { return packet::min_lane(smallest_); }
+  EIGEN_ALWAYS_INLINE bool all_finite() const { return packet::sum_lanes(zeros_) == 0; }
 
  private:
   EIGEN_ALWAYS_INLINE P apply(Index at) const {
@@ -113,7 +114,7 @@ class MarginPass {
   const Scalar* next_in_;
   const Scalar* next_out_;
   P largest_[2];
-  P smallest_;
+  P zeros_;
   P tail_;
 };
 

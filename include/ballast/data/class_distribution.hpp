@@ -207,8 +207,8 @@ class ClassDistribution {
     Index largest = 0;
     for (Index i = 0; i < labels.size(); ++i) {
       const Index label = detail::label_index(labels.derived().coeff(i));
-      detail::require(label >= 0, "ClassDistribution", "labels[", i, "] is ", labels.derived().coeff(i),
-                      ", expected >= 0");
+      detail::require(label >= 0 && label < std::numeric_limits<Index>::max(), "ClassDistribution", "labels[",
+                      i, "] is ", labels.derived().coeff(i), ", expected >= 0 and less than 2^63 - 1");
       largest = std::max(largest, label);
     }
     return largest + 1;

@@ -24,8 +24,8 @@ namespace ballast {
 /// log(pi_c / (1 - pi_c)) of each label, where pi_c = P(c = 1) is the share of its positives:
 /// log n_c - log m_c, from the counts of positives n_c and negatives m_c.
 /// @param positives   n, integral, >= 0, one per label
-/// @param negatives   m, integral, >= 0, one per label: with missing entries, n_c + m_c differs between
-/// labels
+/// @param negatives   m, integral, >= 0, one per label: with missing entries, n_c + m_c differs
+///                    between labels
 /// @param zero_count  what a label that is never, or always, positive means: refuse, or smooth(a), which adds
 ///                    a to both counts; there is nothing to mask
 /// @throws std::invalid_argument naming the first label without positives, or without negatives

@@ -56,7 +56,8 @@ template <typename Scalar>
   return margin;
 }
 
-/// a_k = b_k = tau (log pi_k - log pi^t_k): trains for a target prior pi^t; uniform pi^t is prior_margin.
+/// a_k = b_k = tau (log pi_k - log pi^t_k): trains for a target prior pi^t; a uniform pi^t is
+/// prior_margin but for a constant, which no softmax sees.
 /// @param target_prior  one per class, > 0, sum 1 (to 1e-6)
 template <typename Scalar>
 [[nodiscard]] Margin<Scalar> target_prior_margin(const ClassDistribution& classes,

@@ -115,6 +115,7 @@ struct FocalError {
     if (t == 0) return gamma == 0 ? plain : ErrorValue<Scalar>{0, 0};
     const Scalar power = gamma == 1 ? t : std::pow(t, gamma);
     const Scalar one_minus_square = 4 * (1 + decay) / ((2 + decay) * (2 + decay));
+    if (one_minus_square == 0) return {power * plain.value, power * plain.slope};  // saturated: t is 1
     const Scalar through = gamma * rate * one_minus_square * (plain.value / t) * detail::sign(error);
     return {power * plain.value, power * (plain.slope + through)};
   }

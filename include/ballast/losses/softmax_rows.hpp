@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 
@@ -134,8 +135,8 @@ class SoftmaxRowPipeline {
     data(i)[label(i)] = Smooth ? label_logit : -infinity;
     if constexpr (Smooth) {
       shift = std::max(shift, label_logit);
-      if (pass.smallest() == -infinity || label_logit == -infinity) {
-        // Smoothing over a masked class: the general kernel goes on from u.
+      if (!pass.all_finite() || !std::isfinite(label_logit)) {
+        // Smoothing over a masked class, or a row that is to be NaN: the general kernel goes on from u.
         losses_[row(i)] = softmax_after_margin(parameters_, shape_, label(i),
                                                static_cast<Scalar>(batch_.weight(row(i))), data(i), Index(1));
         shift = infinity;

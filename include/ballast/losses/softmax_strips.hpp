@@ -111,14 +111,14 @@ class SoftmaxStrip {
 
   EIGEN_ALWAYS_INLINE void margin_pass(const Scalar* in, Index in_stride, Scalar* out, Index out_stride) {
     P largest[std::size_t(Packets)];
-    P smallest = packet::broadcast(infinity);
+    P zeros = packet::broadcast(Scalar(0));  // NaN once a value was not finite, see MarginPass
     for (P& lanes : largest) lanes = packet::broadcast(-infinity);
     for (Index k = 0; k < parameters_.classes; ++k) {
       for (int i = 0; i < Packets; ++i) {
         const P u = with_margin(load_lanes(in + k * in_stride, i), k, i);
         store_lanes(out + k * out_stride, i, u);
         largest[i] = packet::max(u, largest[i]);
-        if constexpr (Smooth) smallest = packet::min(u, smallest);
+        if constexpr (Smooth) zeros = packet::pmadd(u, packet::broadcast(Scalar(0)), zeros);
       }
     }
     for (int i = 0; i < Packets; ++i) {
@@ -127,14 +127,14 @@ class SoftmaxStrip {
       const P none = packet::pcmp_eq(shift_[i], packet::broadcast(-infinity));
       shift_[i] = packet::pselect(none, packet::broadcast(Scalar(0)), shift_[i]);
     }
-    bool label_masked = false;
+    bool labels_finite = true;
     for (Index r = 0; r < count_; ++r) {
       if (labels_[r] < 0) continue;
       const Scalar logit = group_.label_logit[static_cast<std::size_t>(r)];
       out[labels_[r] * out_stride + r] = Smooth ? logit : -infinity;
-      label_masked = label_masked || logit == -infinity;
+      labels_finite = labels_finite && std::isfinite(logit);
     }
-    if constexpr (Smooth) irregular_ = label_masked || packet::min_lane(smallest) == -infinity;
+    if constexpr (Smooth) irregular_ = !labels_finite || !(packet::sum_lanes(zeros) == 0);
   }
 
   EIGEN_ALWAYS_INLINE void exp_pass(Scalar* out, Index stride) {
@@ -202,7 +202,7 @@ class SoftmaxStrip {
   const Index* labels_;
   Index first_;  // row of the batch
   Index count_;
-  bool irregular_ = false;  // smoothing over a masked class
+  bool irregular_ = false;  // smoothing, and a logit that is not finite
   P shift_[std::size_t(Packets)];
   P sum_[std::size_t(Packets)];
   P weighted_[std::size_t(Packets)];

@@ -266,8 +266,8 @@ void rank_labels(const MatrixView<const Scalar, Order>& logits, const Labels& la
 ///
 /// Ties go to the lower class index, as the first maximum does in an argmax: top-1 is the accuracy of the
 /// argmax. Any increasing function of the logits gives the same result, probabilities as well. Counts add and
-/// `merge`. `update` costs two passes over the logits and does not
-/// allocate.
+/// `merge`. `update` costs two passes over the logits and does
+/// not allocate.
 class TopKAccuracy {
  public:
   /// hits[r] = samples whose label has rank r, for r < largest k; samples = all that were seen.

@@ -136,6 +136,8 @@ class RegressionMetrics {
   template <typename Predictions, typename Targets>
   void update(const Eigen::DenseBase<Predictions>& predictions, const Eigen::DenseBase<Targets>& targets) {
     constexpr const char* function = "RegressionMetrics::update";
+    require_vector(function, "predictions", predictions);
+    require_vector(function, "targets", targets);
     detail::require_size(function, "predictions", predictions.size(), targets.size(), "samples");
     found_.resize(std::max(found_.size(), targets.size()));
     const Eigen::VectorXd predicted = flat(predictions), wanted = flat(targets);
@@ -216,6 +218,13 @@ class RegressionMetrics {
 
  private:
   static constexpr const char* name = "RegressionMetrics";
+
+  template <typename Derived>
+  static void require_vector(const char* function, const char* argument,
+                             const Eigen::DenseBase<Derived>& vector) {
+    detail::require(vector.rows() == 1 || vector.cols() == 1 || vector.size() == 0, function, argument,
+                    " is ", vector.rows(), " x ", vector.cols(), ", expected a vector");
+  }
 
   template <typename Derived>
   static Eigen::VectorXd flat(const Eigen::DenseBase<Derived>& vector) {

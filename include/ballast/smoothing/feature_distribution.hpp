@@ -196,7 +196,7 @@ class FeatureDistributionSmoothing {
     }
     state_.first_label = state_.first_label || edges.first;
     state_.last_label = state_.last_label || edges.last;
-    ++state_.batches;
+    if (features.rows() > 0) ++state_.batches;
   }
 
   /// Adds the batches that another rank has streamed into the epoch under way.
@@ -388,6 +388,9 @@ class FeatureDistributionSmoothing {
     detail::require(features.cols() == dimension(), function, argument, " is ", features.rows(), " x ",
                     features.cols(), ", expected samples x ", dimension());
     if (!training_) return;
+    detail::require(bins_.dimensions() > 1 || labels.rows() <= 1 || labels.cols() <= 1, function,
+                    "labels is ", labels.rows(), " x ", labels.cols(),
+                    ", expected a vector, one label per sample");
     const Index rows = bins_.dimensions() == 1 ? labels.size() : labels.rows();
     detail::require(rows == features.rows(), function, "labels is of ", rows, " samples, expected ",
                     features.rows(), " (the rows of ", argument, ")");

@@ -118,13 +118,14 @@ class SmoothingKernel {
   /// A kernel on label distance, for unequal bins: an integral over labels, by the midpoint of each bin.
   /// @param density  kappa(d) for d >= 0, in label units; finite, >= 0, kappa(0) > 0; a density (its integral
   ///                 over the line is 1) unless the edges renormalise
-  /// @param reach    > 0, in label units: kappa counts as 0 beyond
+  /// @param reach    > 0 and finite, in label units: kappa counts as 0 beyond
   /// @param edges    any but `mirror`, which is a rule for bin numbers; `reflect` mirrors at the range's ends
   [[nodiscard]] static SmoothingKernel distance(std::function<double(double)> density, double reach,
                                                 EdgeRule edges = EdgeRule::renormalize) {
     constexpr const char* function = "SmoothingKernel::distance";
     detail::require(static_cast<bool>(density), function, "density is empty, expected a function");
-    detail::require(reach > 0, function, "reach is ", reach, ", expected > 0");
+    detail::require(reach > 0 && std::isfinite(reach), function, "reach is ", reach,
+                    ", expected a finite number > 0");
     detail::require(edges != EdgeRule::mirror, function,
                     "edges is EdgeRule::mirror, expected a rule that has a meaning between labels: zero, "
                     "reflect or renormalize");

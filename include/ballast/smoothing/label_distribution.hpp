@@ -105,7 +105,8 @@ class LabelDistributionSmoothing {
   /// Sums in SciPy's order, since the truncation makes their last bit matter. Counts are used whatever the
   /// widths of the bins.
   /// @param bins    published for ages: LabelBins::uniform(0, 121, 121); one axis
-  /// @param kernel  a window; published: published_gaussian(5, 2, EdgeRule::zero, KernelScale::max), or
+  /// @param kernel  a symmetric window; published: published_gaussian(5, 2, EdgeRule::zero,
+  /// KernelScale::max), or
   ///                `identity()` for no LDS
   template <typename Labels>
   [[nodiscard]] static LabelDistributionSmoothing published(const LabelBins& bins,
@@ -118,6 +119,8 @@ class LabelDistributionSmoothing {
                     "kernel is on label distance, expected a window over bin numbers");
     detail::require(kernel.edges() == EdgeRule::zero || kernel.window().size() == 1, function,
                     "kernel has another edge rule, expected EdgeRule::zero");
+    detail::require(kernel.window() == kernel.window().reverse(), function,
+                    "kernel has a window that is not symmetric, expected one of the published kernels");
     const CountVector counts = bins.count(labels);
     require_counts(bins, counts);
     const bool inverse = reweighting == Reweighting::inverse;
