@@ -39,7 +39,8 @@ TEST_CASE("shrinkage: OAS is equation 23 of Chen et al.", "[smoothing]") {
     long double trace = 0, of_square = 0;
     for (Index i = 0; i < 6; ++i) {
       trace += static_cast<long double>(before(i, i));
-      for (Index j = 0; j < 6; ++j) of_square += static_cast<long double>(before(i, j)) * before(i, j);
+      for (Index j = 0; j < 6; ++j)
+        of_square += static_cast<long double>(before(i, j)) * static_cast<long double>(before(i, j));
     }
     const long double above = (1 - 2 / 6.0L) * of_square + trace * trace;
     const long double below =
