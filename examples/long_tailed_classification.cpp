@@ -64,6 +64,7 @@ Problem load_fashion_mnist(const std::string& directory) {
   const Dataset balanced = example::read_mnist(directory, "train");
   const ballast::SamplesByClass samples(balanced.labels, balanced.classes);
   const auto largest = ballast::ClassDistribution(balanced.labels).counts().minCoeff();
+  if (largest < 1) throw InputError(directory, "the training labels skip a class");
   const auto sizes = ballast::exponential_profile(balanced.classes, largest, 100.0);
   Dataset train = example::subset(balanced, ballast::subsample(samples, sizes, /*seed=*/0));
   Dataset test = example::read_mnist(directory, "t10k", &train);
