@@ -20,8 +20,6 @@ using ballast::Index;
 using ballast::TemperatureScaling;
 using ballast::VectorScaling;
 
-constexpr double epsilon = std::numeric_limits<double>::epsilon();
-
 Eigen::VectorXd vector_of(std::initializer_list<double> values) {
   Eigen::VectorXd result(static_cast<Index>(values.size()));
   std::copy(values.begin(), values.end(), result.begin());

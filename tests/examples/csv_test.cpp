@@ -1,6 +1,5 @@
 #include "../examples/support/csv.hpp"
 
-#include <filesystem>
 #include <string>
 
 #include "support/catch.hpp"
@@ -76,7 +75,7 @@ TEST_CASE("csv: a test file has the columns and classes of its training file", "
 }
 
 TEST_CASE("csv: a missing file and a directory are refused by name", "[examples]") {
-  const std::string directory = std::filesystem::temp_directory_path().string();
+  const std::string directory = scratch_directory();
   const auto message = [](const std::string& path) -> std::string {
     try {
       read_csv(path);

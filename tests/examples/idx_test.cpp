@@ -37,7 +37,7 @@ std::string refusal(const std::string& bytes, std::size_t rank) {
 
 /// As refusal(), of a whole set in the system's temporary directory.
 std::string set_refusal(const std::string& part, const Dataset* like = nullptr) {
-  const std::string directory = std::filesystem::temp_directory_path().string();
+  const std::string directory = scratch_directory();
   try {
     example::read_mnist(directory, part, like);
   } catch (const example::InputError& error) {
@@ -51,7 +51,7 @@ std::string set_refusal(const std::string& part, const Dataset* like = nullptr) 
 TEST_CASE("idx: reads images as rows in [0, 1] with their labels", "[examples]") {
   const TemporaryFile images("ballast_a-images-idx3-ubyte", images_file());
   const TemporaryFile labels("ballast_a-labels-idx1-ubyte", labels_file(std::string("\x04\x01", 2)));
-  const Dataset data = example::read_mnist(std::filesystem::temp_directory_path().string(), "ballast_a");
+  const Dataset data = example::read_mnist(scratch_directory(), "ballast_a");
 
   CHECK(data.classes == 5);
   CHECK(data.labels == Eigen::Vector2i(4, 1));
