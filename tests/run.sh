@@ -10,7 +10,7 @@ source tests/support/debian.sh
 need ca-certificates cmake g++ make libeigen3-dev catch2 zlib1g-dev
 build=${1:-build/tests}
 shift || true
-# -O2, not CMake's -O3: the same code in two thirds of the compile time, which is most of a run.
+# -O2, not CMake's -O3: compiling is most of a run.
 cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -DNDEBUG" "$@"
 cmake --build "$build" --parallel "$(cores)"
 ctest --test-dir "$build" --output-on-failure --parallel "$(cores)"
